@@ -1,0 +1,96 @@
+"""The error tree. Every error a client can see is one of these, rendered by ``core/http`` as problem+json.
+
+::
+
+    YeoulError                500  internal
+    ├─ InvalidInput           422  invalid_input        the request is well-formed but its content is not
+    ├─ Unauthenticated        401  unauthenticated      who are you?
+    ├─ Forbidden              403  forbidden            we know who you are, and you may not
+    ├─ NotFound               404  not_found            no such thing, or not yours
+    ├─ Conflict               409  conflict             the thing's state does not allow it
+    ├─ TooLarge               413  too_large
+    ├─ TooManyRequests        429  too_many_requests    carries retry_after
+    └─ Unavailable            503  unavailable          carries retry_after
+
+A room derives its own from these in its ``errors.py``; the code is the class's ``code``, its words are for people and
+say what to do next.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class YeoulError(Exception):
+    """Base of every error that has words for a client.
+
+    ``detail`` is one or two sentences for a person. ``errors`` lists field errors as
+    ``{"loc": ["body", "email"], "message": "…"}``. ``extra`` is added to the problem's members.
+    ``retry_after`` is in seconds.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, Any]] = (),
+        retry_after: float | None = None,
+        **extra: Any,  # noqa: ANN401  (members of the problem document, any JSON)
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.retry_after = retry_after
+        self.extra = extra
+
+
+class InvalidInput(YeoulError):
+    """The request's content is not acceptable."""
+
+    status, code, title = 422, "invalid_input", "Invalid input"
+
+
+class Unauthenticated(YeoulError):
+    """No principal, or a token that is not good."""
+
+    status, code, title = 401, "unauthenticated", "Sign in first"
+
+
+class Forbidden(YeoulError):
+    """The principal may not do this."""
+
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(YeoulError):
+    """There is no such thing, or it belongs to somebody else."""
+
+    status, code, title = 404, "not_found", "Not found"
+
+
+class Conflict(YeoulError):
+    """The thing's present state does not allow it."""
+
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class TooLarge(YeoulError):
+    """More than a stated limit."""
+
+    status, code, title = 413, "too_large", "Too large"
+
+
+class TooManyRequests(YeoulError):
+    """More often than a stated limit."""
+
+    status, code, title, retryable = 429, "too_many_requests", "Too many requests", True
+
+
+class Unavailable(YeoulError):
+    """Something this needs is not there right now."""
+
+    status, code, title, retryable = 503, "unavailable", "Unavailable", True

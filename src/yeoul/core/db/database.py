@@ -1,0 +1,103 @@
+"""The process's way to PostgreSQL: two pools, two logins, and the tenant scope."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal, cast
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from yeoul.core.db.tables import SCHEMA
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_SET_SCOPE = text("SELECT set_config('yeoul.user_id', :user_id, true), set_config('yeoul.role', :role, true)")
+
+
+def driver_url(url: str) -> str:
+    """The address in the form psycopg takes."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _engine(url: str, size: int, name: str) -> AsyncEngine:
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"options": f"-c search_path={SCHEMA},public", "application_name": name, "connect_timeout": 10},
+    )
+
+
+def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
+    """Calls ``callback`` once the session's transaction has committed: rings go here."""
+    session.info.setdefault("after_commit", []).append(callback)
+
+
+def _committed(session: AsyncSession) -> None:
+    for callback in session.info.get("after_commit", ()):
+        callback()
+
+
+class Database:
+    """Two pools of connections, opened when first used.
+
+    ``as_user`` is the rule, ``as_service`` the spelled-out exception, ``service_connection`` the raw driver for the
+    few statements that run thousands of times a second.
+    """
+
+    def __init__(self, app_url: str, service_url: str, *, pool_size: int = 8) -> None:
+        self.service_url = service_url
+        self._app = _engine(app_url, pool_size, "yeoul app")
+        self._service = _engine(service_url, pool_size, "yeoul service")
+
+    async def close(self) -> None:
+        """Closes both pools."""
+        await self._app.dispose()
+        await self._service.dispose()
+
+    @asynccontextmanager
+    async def as_user(self, user_id: UUID, *, role: Literal["user", "admin"] = "user") -> AsyncGenerator[AsyncSession]:
+        """The tenant scope: one transaction that sees and writes this user's rows only. Commits at the end."""
+        async with AsyncSession(self._app, expire_on_commit=False) as session, session.begin():
+            await session.execute(_SET_SCOPE, {"user_id": str(user_id), "role": role})
+            yield session
+        _committed(session)
+
+    @asynccontextmanager
+    async def as_service(self, why: str) -> AsyncGenerator[AsyncSession]:
+        """One transaction that sees every row, for work that is no single user's. Commits at the end.
+
+        ``why`` is for the reader: a few words on what makes the bypass right.
+        """
+        async with AsyncSession(self._service, expire_on_commit=False, info={"why": why}) as session, session.begin():
+            yield session
+        _committed(session)
+
+    @asynccontextmanager
+    async def service_connection(self) -> AsyncGenerator[Connection]:
+        """The driver's own connection, each statement its own transaction, for hot statements on every user's rows."""
+        async with self._service.connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            raw = await connection.get_raw_connection()
+            driver = cast("Connection", raw.driver_connection)
+            yield driver
+
+    async def listen_connection(self) -> Connection:
+        """A connection of its own, outside the pools, to LISTEN on."""
+        return await psycopg.AsyncConnection.connect(
+            driver_url(self.service_url),
+            autocommit=True,
+            connect_timeout=10,
+            application_name="yeoul listen",
+            options=f"-c search_path={SCHEMA},public",
+        )
+
+    def pool_status(self) -> dict[str, int]:
+        """Connections in use now, by pool."""
+        return {name: pool.pool.checkedout() for name, pool in (("app", self._app), ("service", self._service))}  # type: ignore[attr-defined]

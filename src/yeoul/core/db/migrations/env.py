@@ -1,0 +1,29 @@
+"""Alembic's entry: runs the migrations on the connection that ``yeoul.core.db.migrate`` hands over."""
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import Connection, MetaData
+
+connection: Connection = context.config.attributes["connection"]
+metadata: MetaData = context.config.attributes["metadata"]
+
+
+def _ours(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401  (Alembic's own signature)
+    """Whether a thing found in the database is compared: our schema, without the event log's daily partitions."""
+    if kind == "schema":
+        return name == metadata.schema
+    return not (kind == "table" and name is not None and name.startswith("events_"))
+
+
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    version_table_schema=metadata.schema,
+    include_schemas=True,
+    include_name=_ours,
+    compare_type=True,
+    compare_server_default=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

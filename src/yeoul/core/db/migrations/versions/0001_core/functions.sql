@@ -1,0 +1,267 @@
+-- Who is asking ---------------------------------------------------------------------------------------------------------
+
+-- After a SET LOCAL has ended the setting is '', not NULL; both mean nobody.
+CREATE FUNCTION current_user_id() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT nullif(current_setting('yeoul.user_id', true), '')::uuid $$;
+
+-- Partitions ------------------------------------------------------------------------------------------------------------
+
+-- The smallest uuid7 of a moment: the bound of a partition.
+CREATE FUNCTION uuid7_floor(at timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid $$;
+
+-- Makes the event partitions of today and the next `days` days, where the default partition holds nothing of theirs.
+-- Several processes may call it at once. Returns how many it made.
+CREATE FUNCTION ensure_event_partitions(days integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+DECLARE
+    day  timestamptz;
+    name text;
+    made integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('yeoul.event_partitions'));
+    FOR offset_days IN 0..days LOOP
+        day := date_trunc('day', now(), 'UTC') + make_interval(days => offset_days);
+        name := 'events_' || to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD');
+        CONTINUE WHEN to_regclass('yeoul.' || name) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM events_default
+                              WHERE stream_id >= uuid7_floor(day) AND stream_id < uuid7_floor(day + interval '1 day'));
+        EXECUTE format('CREATE TABLE yeoul.%I PARTITION OF yeoul.events FOR VALUES FROM (%L) TO (%L)',
+                       name, uuid7_floor(day), uuid7_floor(day + interval '1 day'));
+        EXECUTE format('ALTER TABLE yeoul.%I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE yeoul.%I FORCE ROW LEVEL SECURITY', name);
+        made := made + 1;
+    END LOOP;
+    RETURN made;
+END $$;
+
+-- Streams ---------------------------------------------------------------------------------------------------------------
+
+-- Appends to shared streams, in order, numbering each by its row, whose lock is held until commit: so what commits first
+-- has the lower seq. `topics` may repeat. Streams are locked in the order of their ids.
+CREATE FUNCTION append_to_topics(topics text[], owners uuid[], types text[], datas json[]) RETURNS SETOF uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+BEGIN
+    INSERT INTO streams (id, owner_id, topic)
+    SELECT ('f' || substr(uuidv7()::text, 2))::uuid, t.owner_id, t.topic
+    FROM (SELECT DISTINCT topic, owner_id FROM unnest(topics, owners) x(topic, owner_id)) t
+    WHERE NOT EXISTS (SELECT FROM streams s WHERE s.topic = t.topic)
+    ON CONFLICT (topic) DO NOTHING;
+
+    RETURN QUERY
+    WITH item AS (
+        SELECT x.topic, x.type, x.data, x.n,
+               row_number() OVER (PARTITION BY x.topic ORDER BY x.n) AS place,
+               count(*) OVER (PARTITION BY x.topic) AS total
+        FROM unnest(topics, types, datas) WITH ORDINALITY x(topic, type, data, n)
+    ), held AS MATERIALIZED (
+        SELECT s.id, s.topic FROM streams s WHERE s.topic = ANY (topics) ORDER BY s.id FOR UPDATE
+    ), moved AS (
+        UPDATE streams s SET last_seq = s.last_seq + i.total
+        FROM held h JOIN (SELECT DISTINCT topic, total FROM item) i ON i.topic = h.topic
+        WHERE s.id = h.id
+        RETURNING s.id, s.topic, s.last_seq, i.total
+    ), written AS (
+        INSERT INTO events (stream_id, seq, type, data)
+        SELECT m.id, m.last_seq - m.total + i.place, i.type, i.data
+        FROM item i JOIN moved m ON m.topic = i.topic
+        RETURNING stream_id
+    )
+    SELECT DISTINCT stream_id FROM written;
+END $$;
+
+-- Jobs: what every change of a job's row brings with it -----------------------------------------------------------------
+--
+--              submit                claim                        finish
+--   (nothing) ────────► queued ──────────────► running ──────────────────────────► succeeded
+--                         │  ▲                    │  │
+--                  cancel │  └────────────────────┘  ├── error, not to be retried ─► failed
+--                         │   retrying: error, lost  │
+--                         ▼   lease, released        ├── cancel ───────────────────► canceled
+--                      canceled                      ▼
+--
+-- These triggers write the event of each transition, so that any writer of the row does it right. They run once a
+-- statement, over all its rows. Each query inside sees what is committed by then, so `max(seq)` counts every flush that
+-- the row's lock has waited for.
+
+CREATE FUNCTION job_summary(j jobs) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT json_build_object(
+        'id', j.id, 'kind', j.kind, 'status', j.status, 'priority', j.priority, 'attempt', j.attempt,
+        'max_attempts', j.max_attempts, 'error', j.error, 'cancel_requested', j.cancel_requested,
+        'retry_of', j.retry_of, 'created_at', j.created_at, 'run_at', j.run_at,
+        'started_at', j.started_at, 'finished_at', j.finished_at)
+$$;
+
+CREATE FUNCTION jobs_inserted() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+BEGIN
+    PERFORM append_to_topics(array_agg('user:' || n.owner_id ORDER BY n.id), array_agg(n.owner_id ORDER BY n.id),
+                             array_agg('job'::text ORDER BY n.id), array_agg(job_summary(n::jobs) ORDER BY n.id))
+    FROM new_rows n HAVING count(*) > 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION jobs_inserted();
+
+CREATE FUNCTION jobs_updated() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+BEGIN
+    INSERT INTO events (stream_id, seq, type, data)
+    SELECT n.id,
+           coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = n.id), 0) + 1,
+           CASE n.status WHEN 'running' THEN 'started' WHEN 'queued' THEN 'retrying' ELSE n.status END,
+           CASE n.status
+               WHEN 'running'   THEN json_build_object('attempt', n.attempt)
+               WHEN 'queued'    THEN json_build_object(
+                   'attempt', n.attempt + 1,
+                   'void_after', coalesce((SELECT max(s.seq_end) FROM steps s WHERE s.job_id = n.id), 0),
+                   'in_seconds', round(greatest(extract(epoch FROM n.run_at - now()), 0)::numeric, 3),
+                   'error', n.error)
+               WHEN 'succeeded' THEN json_build_object('output', n.output)
+               WHEN 'failed'    THEN json_build_object('error', n.error)
+               ELSE json_build_object()
+           END
+    FROM new_rows n JOIN old_rows o ON o.id = n.id
+    WHERE n.status <> o.status;
+
+    PERFORM append_to_topics(array_agg('user:' || n.owner_id ORDER BY n.id), array_agg(n.owner_id ORDER BY n.id),
+                             array_agg('job'::text ORDER BY n.id), array_agg(job_summary(n::jobs) ORDER BY n.id))
+    FROM new_rows n JOIN old_rows o ON o.id = n.id
+    WHERE n.status <> o.status OR n.cancel_requested <> o.cancel_requested
+    HAVING count(*) > 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION jobs_updated();
+
+CREATE FUNCTION jobs_terminal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'job % is % and never changes again: retry it as a new job', OLD.id, OLD.status
+        USING ERRCODE = 'restrict_violation';
+END $$;
+-- A deleted job may still unlink its retries.
+CREATE TRIGGER jobs_terminal BEFORE UPDATE ON jobs FOR EACH ROW
+    WHEN (OLD.status IN ('succeeded', 'failed', 'canceled') AND NEW.retry_of IS NOT DISTINCT FROM OLD.retry_of)
+    EXECUTE FUNCTION jobs_terminal();
+
+-- Jobs: what may be done to them ------------------------------------------------------------------------------------------
+
+-- The start tag of one more job of an owner; it moves the end of the owner's backlog by the job's cost, in seconds.
+CREATE FUNCTION fair_tag(p_priority integer, p_owner uuid, p_kind text) RETURNS double precision
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+DECLARE
+    cost double precision := coalesce((SELECT greatest(average_seconds, 0.001) FROM kind_costs WHERE kind = p_kind), 1);
+    tag  double precision;
+BEGIN
+    INSERT INTO queue_flow AS f SELECT p_priority, p_owner, vtime + cost FROM queue_class WHERE priority = p_priority
+    ON CONFLICT (priority, owner_id) DO UPDATE SET finish =
+        greatest(f.finish, (SELECT vtime FROM queue_class WHERE priority = p_priority)) + cost
+    RETURNING finish - cost INTO tag;
+    RETURN tag;
+END $$;
+
+-- Submits a job of the user in scope. `p_run_at` null or past: ready at once. No row comes back when as many jobs as
+-- `p_max_queued` are waiting already.
+CREATE FUNCTION submit_job(p_id uuid, p_kind text, p_input jsonb, p_priority integer, p_run_at timestamptz,
+                           p_max_attempts integer, p_retry_of uuid, p_root_id uuid, p_max_queued integer)
+RETURNS SETOF jobs
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+DECLARE
+    owner uuid := current_user_id();
+    later boolean := coalesce(p_run_at > now(), false);
+BEGIN
+    IF owner IS NULL THEN
+        RAISE EXCEPTION 'submit_job needs a tenant scope' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF EXISTS (SELECT FROM jobs WHERE owner_id = owner AND status = 'queued' OFFSET p_max_queued - 1) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    INSERT INTO jobs (id, owner_id, kind, priority, input, run_at, max_attempts, retry_of, root_id, fair_at)
+    VALUES (p_id, owner, p_kind, p_priority, p_input, coalesce(p_run_at, now()), p_max_attempts, p_retry_of,
+            coalesce(p_root_id, p_id), CASE WHEN later THEN NULL ELSE fair_tag(p_priority, owner, p_kind) END)
+    RETURNING *;
+END $$;
+
+-- Cancels a job of the user in scope: at once when it is queued; a running one is asked to, and its worker ends it.
+-- A terminal one is returned as it is. Null when there is no such job of theirs.
+CREATE FUNCTION cancel_job(p_id uuid) RETURNS SETOF jobs
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+DECLARE
+    j jobs;
+BEGIN
+    SELECT * INTO j FROM jobs WHERE id = p_id AND owner_id = current_user_id() FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    ELSIF j.status = 'queued' THEN
+        RETURN QUERY UPDATE jobs SET status = 'canceled', cancel_requested = true, finished_at = now(), error = NULL
+                     WHERE id = p_id RETURNING *;
+    ELSIF j.status = 'running' AND NOT j.cancel_requested THEN
+        RETURN QUERY UPDATE jobs SET cancel_requested = true WHERE id = p_id RETURNING *;
+    ELSE
+        RETURN NEXT j;
+    END IF;
+END $$;
+
+-- Claims up to `slots` ready jobs of these kinds for a worker: by priority, then fair share, then age.
+-- `last_seq` is read by a statement of its own: inside the UPDATE's snapshot it would be stale.
+CREATE FUNCTION claim_jobs(p_worker uuid, p_slots integer, p_kinds text[])
+RETURNS TABLE (id uuid, kind text, owner_id uuid, root_id uuid, input jsonb, attempt integer, max_attempts integer,
+               epoch integer, created_at timestamptz, last_seq bigint, owner_stream uuid)
+LANGUAGE plpgsql SET search_path = pg_catalog, yeoul AS $$
+#variable_conflict use_column
+DECLARE
+    claimed uuid[];
+BEGIN
+    WITH taken AS (
+        UPDATE jobs j SET status = 'running', epoch = j.epoch + 1, attempt = j.attempt + 1, worker_id = p_worker,
+                          started_at = clock_timestamp(), progress = NULL
+        FROM (SELECT q.id FROM jobs q
+              WHERE q.status = 'queued' AND q.fair_at IS NOT NULL AND q.kind = ANY (p_kinds)
+              ORDER BY q.priority DESC, q.fair_at, q.id LIMIT p_slots FOR UPDATE SKIP LOCKED) p
+        WHERE p.id = j.id
+        RETURNING j.id, j.priority, j.fair_at
+    ), clock AS (
+        UPDATE queue_class q SET vtime = m.v
+        FROM (SELECT priority, max(fair_at) AS v FROM taken GROUP BY 1) m
+        WHERE q.priority = m.priority AND m.v > q.vtime
+    )
+    SELECT array_agg(taken.id) INTO claimed FROM taken;
+
+    RETURN QUERY
+    SELECT j.id, j.kind, j.owner_id, j.root_id, j.input, j.attempt, j.max_attempts, j.epoch, j.created_at,
+           (SELECT max(e.seq) FROM events e WHERE e.stream_id = j.id),
+           (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id)
+    FROM jobs j WHERE j.id = ANY (claimed) ORDER BY j.priority DESC, j.fair_at, j.id;
+END $$;
+
+-- Where a queued job of the user in scope stands: 1 is next, counted to 100; and a guess of the seconds until it starts.
+CREATE FUNCTION queue_place(p_id uuid) RETURNS TABLE (place integer, eta_seconds double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+    SELECT a.ahead + 1,
+           round((a.ahead * coalesce(c.average_seconds, 1) / greatest(w.slots, 1))::numeric, 1)::double precision
+    FROM jobs j
+    LEFT JOIN kind_costs c ON c.kind = j.kind
+    CROSS JOIN LATERAL (SELECT count(*)::integer AS ahead FROM (
+        SELECT FROM jobs q WHERE q.status = 'queued' AND q.fair_at IS NOT NULL
+            AND (q.priority > j.priority OR (q.priority = j.priority AND (q.fair_at, q.id) < (j.fair_at, j.id)))
+        LIMIT 99) first) a
+    CROSS JOIN (SELECT coalesce(sum(concurrency), 0) AS slots FROM workers WHERE expires_at > now()) w
+    WHERE j.id = p_id AND j.owner_id = current_user_id() AND j.status = 'queued' AND j.fair_at IS NOT NULL
+$$;
+
+-- Gives jobs whose time has come their place in the queue. Returns how many.
+CREATE FUNCTION ready_due_jobs(p_limit integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, yeoul AS $$
+DECLARE
+    due   record;
+    moved integer := 0;
+BEGIN
+    FOR due IN SELECT id, priority, owner_id, kind FROM jobs
+               WHERE status = 'queued' AND fair_at IS NULL AND run_at <= now()
+               ORDER BY run_at LIMIT p_limit FOR UPDATE SKIP LOCKED LOOP
+        UPDATE jobs SET fair_at = fair_tag(due.priority, due.owner_id, due.kind) WHERE id = due.id;
+        moved := moved + 1;
+    END LOOP;
+    RETURN moved;
+END $$;

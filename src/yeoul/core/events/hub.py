@@ -1,0 +1,213 @@
+"""``follow``: replay, then live, as one thing.
+
+A subscription is a cursor. The hub reads what comes after the cursors of woken streams, all in one query, and hands it
+out; a new subscription is simply a cursor far behind. So there is no seam between replay and live, and no connection is
+held by an open stream: a process has one query under way however many subscriptions there are.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Sequence
+from types import TracebackType
+from typing import NoReturn, Self
+from uuid import UUID
+
+import psycopg
+import sqlalchemy.exc
+import structlog
+from prometheus_client import Gauge
+
+from yeoul.core.db.database import Database
+from yeoul.core.db.listen import STREAMS_GREW, ListenHub
+from yeoul.core.events import queries
+from yeoul.core.events.schemas import TERMINAL, Event
+
+log = structlog.get_logger(__name__)
+
+BUFFER = 512
+"""Events a subscription holds before the hub stops reading for it: a slow client costs no more than this."""
+PAGE = 256
+"""Events read for one cursor at a time."""
+CURSORS = 1000
+"""Cursors served by one query."""
+LOOK_SECONDS = 1.0
+"""How often every subscription is looked at without a ring: the price of a lost one."""
+
+SUBSCRIPTIONS = Gauge("yeoul_event_subscriptions", "Streams being followed through this process.")
+
+
+class Subscription:
+    """A cursor on a stream, and what has been read for it. Read its ``batches`` inside ``async with``.
+
+    They are lists of events, in order and without gaps, as many as are there; they end after a job's terminal event.
+    """
+
+    def __init__(self, hub: "EventHub", stream_id: UUID, after: int, *, ends: bool) -> None:
+        self._hub = hub
+        self._arrived = asyncio.Event()
+        self._buffer: deque[Event] = deque()
+        self._ends = ends
+        self.stream_id = stream_id
+        self.last_seq = after
+        """The last seq put into the buffer."""
+        self.ended = False
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the hub should read for it."""
+        return not self.ended and len(self._buffer) < BUFFER
+
+    def put(self, rows: Sequence[tuple[int, str, str]]) -> None:
+        """Takes what was read after ``last_seq``, up to the first gap: what is missing has not been committed yet."""
+        for seq, kind, data in rows:
+            if seq != self.last_seq + 1:
+                break
+            self.last_seq = seq
+            self._buffer.append(Event(self.stream_id, seq, kind, data))
+            if self._ends and kind in TERMINAL:
+                self.ended = True
+                break
+        if self._buffer:
+            self._arrived.set()
+
+    def end(self) -> None:
+        """Has ``batches`` stop after what is in the buffer."""
+        self.ended = True
+        self._arrived.set()
+
+    async def __aenter__(self) -> Self:
+        self._hub.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hub.remove(self)
+
+    async def batches(self, silence: float | None = None) -> AsyncGenerator[list[Event]]:
+        """What arrives, and an empty list after every ``silence`` seconds without anything (null: never)."""
+        while True:
+            try:
+                async with asyncio.timeout(silence):
+                    await self._arrived.wait()
+            except TimeoutError:
+                yield []
+                continue
+            self._arrived.clear()
+            was_full = not self.wants_more
+            events = list(self._buffer)
+            self._buffer.clear()
+            if was_full and not self.ended:
+                self._hub.wake(self)
+            if events:
+                yield events
+            if self.ended:
+                return
+
+
+class EventHub:
+    """Reads the log for every subscription of this process."""
+
+    def __init__(self, database: Database, listen: ListenHub) -> None:
+        self._database = database
+        self._subscriptions: dict[UUID, set[Subscription]] = defaultdict(set)
+        self._woken: dict[Subscription, None] = {}
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[NoReturn]] = []
+        listen.on(STREAMS_GREW, self._rung)
+
+    def subscribe(self, stream_id: UUID, after: int = 0, *, ends: bool = True) -> Subscription:
+        """A subscription to a stream from after a cursor. ``ends``: it is a job's, and closes with the job.
+
+        The caller has checked that whoever asked may read the stream, and that the cursor is not beyond its end.
+        """
+        return Subscription(self, stream_id, after, ends=ends)
+
+    async def start(self) -> None:
+        """Starts reading."""
+        self._tasks = [
+            asyncio.create_task(self._read_forever(), name="event hub"),
+            asyncio.create_task(self._look_forever(), name="event hub clock"),
+        ]
+
+    async def stop(self) -> None:
+        """Stops reading; subscriptions get nothing more."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def end_all(self) -> None:
+        """Ends every subscription, so that a stopping server need not wait for clients; they come back with cursors."""
+        for subscriptions in list(self._subscriptions.values()):
+            for subscription in subscriptions:
+                subscription.end()
+
+    def add(self, subscription: Subscription) -> None:
+        """Begins to read for a subscription."""
+        self._subscriptions[subscription.stream_id].add(subscription)
+        SUBSCRIPTIONS.inc()
+        self.wake(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Stops reading for a subscription."""
+        others = self._subscriptions[subscription.stream_id]
+        others.discard(subscription)
+        if not others:
+            del self._subscriptions[subscription.stream_id]
+        self._woken.pop(subscription, None)
+        SUBSCRIPTIONS.dec()
+
+    def wake(self, subscription: Subscription) -> None:
+        """Has a subscription looked at."""
+        self._woken[subscription] = None
+        self._wake.set()
+
+    def _rung(self, ids: list[str]) -> None:
+        streams = [UUID(i) for i in ids] if ids else list(self._subscriptions)
+        for stream_id in streams:
+            for subscription in self._subscriptions.get(stream_id, ()):
+                self.wake(subscription)
+
+    async def _look_forever(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._rung([])
+
+    async def _read_forever(self) -> NoReturn:
+        while True:
+            await self._wake.wait()
+            try:
+                await self._read_woken()
+            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+                # The clock wakes everybody again; until then there is nothing to be read.
+                log.warning("could not read the event log, trying again", error=str(error).strip())
+                await asyncio.sleep(LOOK_SECONDS / 2)
+
+    async def _read_woken(self) -> None:
+        cursors: dict[tuple[UUID, int], list[Subscription]] = defaultdict(list)
+        while self._woken and len(cursors) < CURSORS:
+            subscription, _ = self._woken.popitem()
+            if subscription.wants_more:
+                cursors[subscription.stream_id, subscription.last_seq].append(subscription)
+        if not self._woken:
+            self._wake.clear()
+        if not cursors:
+            return
+        keys = list(cursors)
+        async with self._database.service_connection() as connection:
+            found = await connection.execute(
+                queries.READ,
+                {"ids": [stream_id for stream_id, _ in keys], "afters": [after for _, after in keys], "limit": PAGE},
+                prepare=True,
+            )
+            rows = await found.fetchall()
+        pages: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
+        for n, seq, kind, data in rows:
+            pages[n].append((seq, kind, data))
+        for n, page in pages.items():
+            for subscription in cursors[keys[n - 1]]:
+                subscription.put(page)
+                if len(page) == PAGE:
+                    self.wake(subscription)

@@ -1,0 +1,34 @@
+"""The event log's SQL, named."""
+
+READ = """
+SELECT w.n, e.seq, e.type, e.data::text
+FROM unnest(%(ids)s::uuid[], %(afters)s::bigint[]) WITH ORDINALITY w(id, after, n)
+CROSS JOIN LATERAL (
+    SELECT seq, type, data FROM events WHERE stream_id = w.id AND seq > w.after ORDER BY seq LIMIT %(limit)s
+) e
+ORDER BY w.n, e.seq
+"""
+"""What comes after each of many cursors, at most `limit` events a cursor. One query serves every woken stream."""
+
+LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM yeoul.events WHERE stream_id = :stream_id"
+"""The last seq of a job's stream."""
+
+USER_STREAM = "SELECT id, first_seq, last_seq FROM yeoul.streams WHERE topic = :topic"
+"""A shared stream by its topic."""
+
+OPEN_USER_STREAM = """
+INSERT INTO yeoul.streams (id, owner_id, topic) VALUES (:id, :owner_id, :topic) ON CONFLICT (topic) DO NOTHING
+"""
+"""Makes a shared stream before its first event, so that it can be followed."""
+
+PRUNE_SHARED = """
+WITH moved AS (
+    UPDATE streams SET first_seq = last_seq - %(keep)s + 1 WHERE last_seq - first_seq >= %(keep)s * 2
+    RETURNING id, first_seq
+)
+DELETE FROM events e USING moved m WHERE e.stream_id = m.id AND e.seq < m.first_seq
+"""
+"""Forgets all but the newest `keep` events of shared streams that hold more than twice as many."""
+
+ENSURE_PARTITIONS = "SELECT ensure_event_partitions(2)"
+"""Makes the log's partitions of today and the next two days."""

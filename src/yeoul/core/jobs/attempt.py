@@ -1,0 +1,102 @@
+"""An attempt as the worker that holds it sees it: what it has said and not yet written."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from yeoul.core.base import json
+from yeoul.core.base.errors import InvalidInput
+from yeoul.core.events.schemas import MAX_EVENT_BYTES
+from yeoul.core.jobs.errors import LostLease
+
+HIGH_WATER = 262_144
+"""Bytes an attempt may have unwritten before it has to wait for the log."""
+
+StopReason = Literal["cancel", "lost", "drain", "timeout", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A finished step, to be kept together with its event."""
+
+    name: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ends. ``queued``: again after ``delay`` seconds. ``given_back``: it does not count as an attempt."""
+
+    status: Literal["succeeded", "failed", "canceled", "queued"]
+    output: str | None = None
+    error: str | None = None
+    delay: float = 0
+    given_back: bool = False
+
+
+@dataclass(slots=True)
+class _Said:
+    type: str
+    parts: list[str]
+    step: StepResult | None = None
+
+    @property
+    def data(self) -> str:
+        return json.dumps({"delta": "".join(self.parts)}) if self.type == "text" else self.parts[0]
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One try at a job. ``epoch`` fences its every write; ``last_seq`` is the last event of the job in the log."""
+
+    job_id: UUID
+    kind: str
+    owner_id: UUID
+    root_id: UUID
+    input: str
+    attempt: int
+    max_attempts: int
+    epoch: int
+    last_seq: int
+    owner_stream: UUID
+    unwritten: int = 0
+    said: list[_Said] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    stopped: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    stop_reason: StopReason | None = None
+
+    def say(self, kind: str, data: object, step: StepResult | None = None) -> None:
+        """Adds an event. Text that follows text joins it, so that one flush writes one event of it."""
+        if self.stop_reason in ("lost", "broken"):
+            raise LostLease(f"job {self.job_id} is no longer this worker's")
+        if kind == "text":
+            delta = json.clean_text(str(data))
+            self.unwritten += len(delta)
+            last = self.said[-1] if self.said else None
+            if last is not None and last.type == "text" and sum(map(len, last.parts)) + len(delta) < MAX_EVENT_BYTES // 6:
+                last.parts.append(delta)
+                return
+            self.said.append(_Said("text", [delta]))
+            return
+        text = json.dumps(data)
+        if len(text) > MAX_EVENT_BYTES:
+            raise InvalidInput(
+                f"An event of type {kind!r} has {len(text):,} bytes; {MAX_EVENT_BYTES:,} is the most. Put large data in a file."
+            )
+        self.unwritten += len(text)
+        self.said.append(_Said(kind, [text], step))
+
+    def take(self) -> list[tuple[int, str, str, StepResult | None]]:
+        """Everything said, numbered: (seq, type, data, step)."""
+        taken = [(self.last_seq + n, said.type, said.data, said.step) for n, said in enumerate(self.said, 1)]
+        self.last_seq += len(taken)
+        self.said, self.unwritten = [], 0
+        return taken
+
+    def stop(self, reason: StopReason) -> None:
+        """Asks the attempt to end; the first reason stands, but for a loss, which overrides every other."""
+        if self.stop_reason is None or reason == "lost":
+            self.stop_reason = reason
+        if not self.stopped.done():
+            self.stopped.set_result(None)

@@ -1,0 +1,176 @@
+"""Group flush: everything all running attempts have said, written together, fenced by their epochs.
+
+One flush is under way at a time; the next gathers meanwhile, for 20 ms at least. Ends of attempts do not wait for the
+window. While the database is away nothing is lost: the batch is tried again until it lands or the lease is gone.
+"""
+
+import asyncio
+import contextlib
+from typing import NoReturn
+from uuid import UUID
+
+import psycopg
+import sqlalchemy.exc
+import structlog
+from prometheus_client import Counter, Histogram
+
+from yeoul.core.db.database import Database
+from yeoul.core.db.listen import STREAMS_GREW, Ringer
+from yeoul.core.jobs import queries
+from yeoul.core.jobs.attempt import HIGH_WATER, Attempt, Outcome, StepResult
+from yeoul.core.jobs.errors import LostLease
+
+log = structlog.get_logger(__name__)
+
+WINDOW_SECONDS = 0.02
+
+EVENTS_WRITTEN = Counter("yeoul_events_written", "Events written to job streams.")
+FLUSH_SECONDS = Histogram(
+    "yeoul_event_flush_seconds", "Duration of one group flush.", buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2)
+)
+
+Batch = dict[Attempt, list[tuple[int, str, str, StepResult | None]]]
+Ends = dict[Attempt, tuple[Outcome, asyncio.Future[str | None]]]
+
+
+class Flusher:
+    """Writes events, steps and ends of a worker process's attempts."""
+
+    def __init__(self, database: Database, ringer: Ringer) -> None:
+        self._database = database
+        self._ringer = ringer
+        self._dirty: dict[Attempt, None] = {}
+        self._ends: Ends = {}
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._task: asyncio.Task[NoReturn] | None = None
+
+    async def start(self) -> None:
+        """Starts flushing."""
+        self._task = asyncio.create_task(self._run(), name="flusher")
+
+    async def stop(self) -> None:
+        """Stops; attempts must have ended before."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def said(self, attempt: Attempt) -> None:
+        """Has what an attempt said written soon; waits only when it has too much unwritten."""
+        self._dirty[attempt] = None
+        self._wake.set()
+        if attempt.unwritten > HIGH_WATER:
+            await self.settle(attempt)
+
+    async def settle(self, attempt: Attempt) -> None:
+        """Waits until everything the attempt has said is in the log; raises ``LostLease`` if it never will be."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        attempt.waiting.append(done)
+        self._dirty[attempt] = None
+        self._wake.set()
+        self._urgent.set()
+        await done
+
+    async def finish(self, attempt: Attempt, outcome: Outcome) -> str | None:
+        """Ends the attempt after all it has said. Returns the job's status, or null when the lease was lost."""
+        done: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._ends[attempt] = (outcome, done)
+        self._wake.set()
+        self._urgent.set()
+        return await done
+
+    async def _run(self) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        last = 0.0
+        while True:
+            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(last + WINDOW_SECONDS):
+                    await self._urgent.wait()
+            last = loop.time()
+            self._wake.clear()
+            self._urgent.clear()
+            ends, self._ends = self._ends, {}
+            dirty, self._dirty = self._dirty | dict.fromkeys(ends), {}
+            with FLUSH_SECONDS.time():
+                await self._flush(dirty)
+                await self._end(ends)
+
+    async def _flush(self, dirty: dict[Attempt, None]) -> None:
+        waiting = {attempt: attempt.waiting for attempt in dirty}
+        batch = {attempt: taken for attempt in dirty if (taken := attempt.take())}
+        for attempt in dirty:
+            attempt.waiting = []
+        held = {row[0] for row in await self._until_done(queries.FLUSH, _flush_arguments(batch), list(batch))} if batch else set()
+        EVENTS_WRITTEN.inc(sum(len(taken) for attempt, taken in batch.items() if attempt.job_id in held))
+        if held:
+            self._ringer.ring(STREAMS_GREW, held)
+        for attempt in batch:
+            if attempt.job_id not in held:
+                attempt.stop("lost")
+        for attempt, futures in waiting.items():
+            for done in futures:
+                if done.done():
+                    continue
+                if attempt.stop_reason in ("lost", "broken"):
+                    done.set_exception(LostLease(f"job {attempt.job_id} is no longer this worker's"))
+                else:
+                    done.set_result(None)
+
+    async def _end(self, ends: Ends) -> None:
+        if not ends:
+            return
+        rows = await self._until_done(queries.FINISH, _finish_arguments(ends), list(ends))
+        statuses: dict[UUID, str] = {row[0]: row[1] for row in rows}
+        self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
+        for attempt, (_, done) in ends.items():
+            if not done.done():
+                done.set_result(statuses.get(attempt.job_id))
+
+    async def _until_done(self, query: str, arguments: dict[str, object], attempts: list[Attempt]) -> list[tuple[object, ...]]:
+        """Executes until the database has answered; an error that is not the connection's breaks the attempts."""
+        delay = 0.05
+        while True:
+            try:
+                async with self._database.service_connection() as connection:
+                    return await (await connection.execute(query, arguments, prepare=True)).fetchall()
+            except (psycopg.OperationalError, psycopg.InterfaceError, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+                log.warning("could not write, trying again", error=str(error).strip(), attempts=len(attempts))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 1)
+            except psycopg.Error as error:
+                log.exception("the database refused what attempts said", error=str(error).strip())
+                for attempt in attempts:
+                    attempt.stop("broken")
+                return []
+
+
+def _flush_arguments(batch: Batch) -> dict[str, object]:
+    said = [(attempt, *event) for attempt, taken in batch.items() for event in taken]
+    steps = [(attempt, seq, step) for attempt, seq, _, _, step in said if step is not None]
+    return {
+        "job_ids": [attempt.job_id for attempt, *_ in said],
+        "epochs": [attempt.epoch for attempt, *_ in said],
+        "seqs": [seq for _, seq, *_ in said],
+        "types": [kind for _, _, kind, _, _ in said],
+        "datas": [data for _, _, _, data, _ in said],
+        "step_jobs": [attempt.job_id for attempt, _, _ in steps],
+        "step_roots": [attempt.root_id for attempt, _, _ in steps],
+        "step_names": [step.name for _, _, step in steps],
+        "step_outputs": [step.output for _, _, step in steps],
+        "step_ends": [seq for _, seq, _ in steps],
+    }
+
+
+def _finish_arguments(ends: Ends) -> dict[str, object]:
+    outcomes = [(attempt, outcome) for attempt, (outcome, _) in ends.items()]
+    return {
+        "ids": [attempt.job_id for attempt, _ in outcomes],
+        "epochs": [attempt.epoch for attempt, _ in outcomes],
+        "statuses": [outcome.status for _, outcome in outcomes],
+        "outputs": [outcome.output for _, outcome in outcomes],
+        "errors": [outcome.error for _, outcome in outcomes],
+        "delays": [outcome.delay for _, outcome in outcomes],
+        "given_back": [int(outcome.given_back) for _, outcome in outcomes],
+    }

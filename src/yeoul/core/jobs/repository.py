@@ -1,0 +1,95 @@
+"""Reading and changing jobs inside a tenant scope: row level security decides what is there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from yeoul.core.base import json
+from yeoul.core.base.ids import new_shared_stream_id
+from yeoul.core.events import queries as event_queries
+from yeoul.core.jobs.tables import Job
+
+_SUBMIT = text(
+    "SELECT * FROM yeoul.submit_job(:id, :kind, cast(:input AS jsonb), :priority, :run_at, :max_attempts, :retry_of, :root_id, :max_queued)"
+)
+_CANCEL = text("SELECT * FROM yeoul.cancel_job(:id)")
+_PLACE = text("SELECT place, eta_seconds FROM yeoul.queue_place(:id)")
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be inserted."""
+
+    id: UUID
+    kind: str
+    input: Any
+    priority: int
+    run_at: datetime | None
+    max_attempts: int
+    retry_of: UUID | None = None
+    root_id: UUID | None = None
+
+
+async def submit(session: AsyncSession, job: NewJob, *, max_queued: int) -> Job | None:
+    """Inserts a job of the user in scope; null when they have ``max_queued`` waiting already."""
+    values = {**vars(job), "input": json.dumps(job.input), "max_queued": max_queued}
+    return await session.scalar(select(Job).from_statement(_SUBMIT), values)
+
+
+async def cancel(session: AsyncSession, job_id: UUID) -> Job | None:
+    """Cancels a queued job, asks a running one to stop, leaves a terminal one; null when there is none."""
+    return await session.scalar(
+        select(Job).from_statement(_CANCEL), {"id": job_id}, execution_options={"populate_existing": True}
+    )
+
+
+async def get(session: AsyncSession, job_id: UUID) -> Job | None:
+    """One job."""
+    return await session.get(Job, job_id)
+
+
+async def listing(
+    session: AsyncSession, *, status: str | None, kind: str | None, before: UUID | None, limit: int
+) -> Sequence[Job]:
+    """The newest jobs before a cursor."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    if before is not None:
+        query = query.where(Job.id < before)
+    return (await session.scalars(query)).all()
+
+
+async def place(session: AsyncSession, job_id: UUID) -> tuple[int, float] | None:
+    """Where a waiting job stands (1 is next, counted to 100), and a guess of the seconds until it starts."""
+    row = (await session.execute(_PLACE, {"id": job_id})).one_or_none()
+    return None if row is None else (row.place, row.eta_seconds)
+
+
+async def last_seq(session: AsyncSession, job_id: UUID) -> int:
+    """The last event of a job's stream; 0 when there is none."""
+    return int(await session.scalar(text(event_queries.LAST_SEQ), {"stream_id": job_id}) or 0)
+
+
+async def user_stream(session: AsyncSession, user_id: UUID) -> tuple[UUID, int, int]:
+    """A user's stream: id, first seq kept, last seq. Made when it is not there yet, which takes a service session."""
+    topic = f"user:{user_id}"
+    await session.execute(
+        text(event_queries.OPEN_USER_STREAM), {"id": new_shared_stream_id(), "owner_id": user_id, "topic": topic}
+    )
+    row = (await session.execute(text(event_queries.USER_STREAM), {"topic": topic})).one()
+    return row.id, row.first_seq, row.last_seq
+
+
+async def database_now(session: AsyncSession) -> datetime:
+    """The database's time, which is everybody's."""
+    now = await session.scalar(select(func.now()))
+    assert now is not None  # noqa: S101  (now() is never null)
+    return now

@@ -1,0 +1,142 @@
+"""What keeps the queue true when machines die: due jobs, lost leases, and forgetting what is no longer needed.
+
+Every worker process runs one; whichever comes first does the work, the others find nothing.
+"""
+
+import asyncio
+import contextlib
+import platform
+from pathlib import Path
+from typing import NoReturn
+from uuid import UUID
+
+import psutil
+import psycopg
+import sqlalchemy.exc
+import structlog
+
+from yeoul.core.base import json
+from yeoul.core.db.database import Connection, Database
+from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
+from yeoul.core.events import queries as event_queries
+from yeoul.core.jobs import queries
+from yeoul.core.jobs.doorbells.base import Doorbell
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+TIDY_SECONDS = 60.0
+KEEP_SHARED_EVENTS = 1000
+"""Events kept of a shared stream; clients further behind are told to reset."""
+
+WORKER_LOST = json.dumps(
+    {"code": "worker_lost", "message": "The worker that ran this job stopped answering. Retry it if it has failed for good."}
+)
+
+
+def this_host() -> str:
+    """This boot of this machine: pids of workers mean something only within it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # not Linux
+        boot = str(int(psutil.boot_time()))
+    return f"{platform.node()}/{boot}"
+
+
+class Sweeper:
+    """Looks every second, and at every moment a waiting job falls due."""
+
+    def __init__(
+        self, database: Database, listen: ListenHub, ringer: Ringer, doorbell: Doorbell, *, lease: float, kinds: list[str]
+    ) -> None:
+        self._database = database
+        self._listen = listen
+        self._ringer = ringer
+        self._doorbell = doorbell
+        self._lease = lease
+        self._kinds = kinds
+        self._task: asyncio.Task[NoReturn] | None = None
+
+    async def start(self) -> None:
+        """Frees the jobs of workers of this host that are certainly dead, then starts looking."""
+        await self._bury_the_dead()
+        self._task = asyncio.create_task(self._run(), name="sweeper")
+
+    async def stop(self) -> None:
+        """Stops looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> NoReturn:
+        tidied = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            pause = TICK_SECONDS
+            try:
+                async with self._database.service_connection() as connection:
+                    pause = await self._ready_due(connection)
+                    if await self._leases_count(connection):
+                        await self._sweep_lost(connection)
+                    if loop.time() - tidied > TIDY_SECONDS:
+                        tidied = loop.time()
+                        await self._tidy(connection)
+            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+                log.warning("could not sweep, trying again", error=str(error).strip())
+            await asyncio.sleep(pause)
+
+    async def _ready_due(self, connection: Connection) -> float:
+        """Queues what is due; returns the seconds until it should look again."""
+        if await _scalar(connection, queries.READY_DUE):
+            self._doorbell.ring()
+        due = await _scalar(connection, queries.NEXT_DUE)
+        return TICK_SECONDS if due is None else min(max(float(due), 0.01), TICK_SECONDS)
+
+    async def _leases_count(self, connection: Connection) -> bool:
+        """Whether an expired lease means a dead worker: not when it was the database, or this process, that was away."""
+        since = self._listen.connected_since
+        if since is None or asyncio.get_running_loop().time() - since < self._lease:
+            return False
+        return float(await _scalar(connection, queries.SERVER_UP_FOR) or 0) > self._lease
+
+    async def _sweep_lost(self, connection: Connection) -> None:
+        rows = await (await connection.execute(queries.SWEEP_LOST, {"error": WORKER_LOST})).fetchall()
+        if rows:
+            log.warning("took jobs from workers that stopped answering", jobs=[str(row[0]) for row in rows])
+            self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
+            self._doorbell.ring()
+
+    async def _bury_the_dead(self) -> None:
+        """After kill -9 and a restart on the same machine nobody need wait for the lease: the process is gone."""
+        async with self._database.service_connection() as connection:
+            workers = await (await connection.execute(queries.WORKERS_OF_HOST, [this_host()])).fetchall()
+            dead = [worker_id for worker_id, pid, started_at in workers if not _lives(pid, started_at.timestamp())]
+            if dead:
+                await self.expire(connection, dead)
+
+    async def expire(self, connection: Connection, workers: list[UUID]) -> None:
+        """Ends the leases of workers that are certainly dead, and takes their jobs at once."""
+        await connection.execute(queries.EXPIRE_WORKERS, [workers])
+        await self._sweep_lost(connection)
+
+    async def _tidy(self, connection: Connection) -> None:
+        await connection.execute(queries.FORGET_WORKERS)
+        await connection.execute(queries.FORGET_FLOWS)
+        await connection.execute(queries.FORGET_KEYS)
+        await connection.execute(queries.LEARN_COSTS, [self._kinds])
+        await connection.execute(event_queries.PRUNE_SHARED, {"keep": KEEP_SHARED_EVENTS})
+        await connection.execute(event_queries.ENSURE_PARTITIONS)
+
+
+def _lives(pid: int, registered: float) -> bool:
+    """Whether the process that registered then still runs; a younger one merely has its number."""
+    try:
+        return psutil.Process(pid).create_time() <= registered + 1
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def _scalar(connection: Connection, query: str) -> float | None:
+    row = await (await connection.execute(query)).fetchone()
+    return row[0] if row else None

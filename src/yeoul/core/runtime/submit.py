@@ -1,0 +1,100 @@
+"""Submitting: the one way a job comes into being, in the caller's transaction."""
+
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from yeoul.core.auth.principal import Principal
+from yeoul.core.base import json
+from yeoul.core.base.errors import TooLarge
+from yeoul.core.base.ids import new_id
+from yeoul.core.db.database import after_commit
+from yeoul.core.jobs import repository, service
+from yeoul.core.jobs.errors import InvalidJobInput, JobNotFinished, PriorityNotAllowed, TooManyQueued
+from yeoul.core.jobs.kinds import Kind
+from yeoul.core.jobs.repository import NewJob
+from yeoul.core.jobs.schemas import TERMINAL, JobSubmit
+from yeoul.core.jobs.tables import Job
+from yeoul.core.runtime.services import Services
+
+ADMIN_MAX_PRIORITY = 9
+
+
+async def submit(  # noqa: PLR0913  (the job's own fields, by keyword)
+    session: AsyncSession,
+    services: Services,
+    kind: Kind,
+    given: BaseModel,
+    *,
+    priority: int = 5,
+    run_at: datetime | None = None,
+    max_attempts: int | None = None,
+    retry_of: UUID | None = None,
+    root_id: UUID | None = None,
+) -> Job:
+    """Inserts a job of the user in scope. Workers are told once the transaction has committed.
+
+    Raises ``TooLarge`` and ``TooManyQueued``.
+    """
+    value = given.model_dump(mode="json", exclude_unset=True)
+    settings = services.settings
+    if (size := len(json.dumps(value).encode())) > settings.max_input_bytes:
+        raise TooLarge(f"The input has {size:,} bytes; {settings.max_input_bytes:,} is the most. Put large data in a file.")
+    new = NewJob(
+        id=new_id(),
+        kind=kind.name,
+        input=value,
+        priority=priority,
+        run_at=run_at,
+        max_attempts=max_attempts or kind.max_attempts or settings.max_attempts,
+        retry_of=retry_of,
+        root_id=root_id,
+    )
+    job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
+    if job is None:
+        raise TooManyQueued(
+            f"You have {settings.max_queued_per_user:,} jobs waiting, and that is the most. Wait for some to end, or cancel some.",
+            retry_after=10,
+        )
+    if job.fair_at is not None:
+        after_commit(session, services.doorbell.ring)
+    return job
+
+
+async def submit_request(session: AsyncSession, services: Services, principal: Principal, request: JobSubmit) -> Job:
+    """Submits what a client asked for, within what its role allows."""
+    kind = services.kinds.get(request.kind)
+    if not kind.public:
+        raise InvalidJobInput(f"Kind {kind.name} is submitted by its own page or endpoint, not here.")
+    most = ADMIN_MAX_PRIORITY if principal.role == "admin" else services.settings.user_max_priority
+    if request.priority > most:
+        raise PriorityNotAllowed(f"Priority {request.priority} is above {most}, the highest you may ask for.")
+    return await submit(
+        session,
+        services,
+        kind,
+        kind.parse(request.input),
+        priority=request.priority,
+        run_at=request.run_at,
+        max_attempts=request.max_attempts,
+    )
+
+
+async def retry(session: AsyncSession, services: Services, job_id: UUID) -> Job:
+    """Submits a terminal job again, as a new job that reuses its finished steps; raises ``JobNotFinished``."""
+    old = await service.get(session, job_id)
+    if old.status not in TERMINAL:
+        raise JobNotFinished(f"This job is {old.status}. Wait until it has ended, or cancel it first.")
+    kind = services.kinds.get(old.kind)
+    return await submit(
+        session,
+        services,
+        kind,
+        kind.parse(old.input),
+        priority=old.priority,
+        max_attempts=old.max_attempts,
+        retry_of=old.id,
+        root_id=old.root_id,
+    )

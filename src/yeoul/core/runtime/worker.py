@@ -1,0 +1,274 @@
+"""The worker: claims jobs, runs their handlers, renews its lease, and ends without losing anything."""
+
+import asyncio
+import contextlib
+import os
+from typing import NoReturn
+from uuid import UUID
+
+import psycopg
+import sqlalchemy.exc
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import BaseModel
+
+from yeoul.core.base import json
+from yeoul.core.base.errors import YeoulError
+from yeoul.core.base.ids import new_id
+from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW
+from yeoul.core.jobs import queries
+from yeoul.core.jobs.attempt import Attempt, Outcome
+from yeoul.core.jobs.errors import LostLease
+from yeoul.core.jobs.flusher import Flusher
+from yeoul.core.jobs.kinds import Kind
+from yeoul.core.jobs.sweeper import Sweeper, this_host
+from yeoul.core.runtime.context import Context
+from yeoul.core.runtime.services import Services
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+"""How often a worker looks without a ring."""
+CLAIM_BATCH = 50
+UNWIND_SECONDS = 5.0
+"""How long a handler may take to end once it is cancelled."""
+
+RUNNING = Gauge("yeoul_worker_jobs_running", "Jobs this process is running.")
+FINISHED = Counter("yeoul_worker_attempts", "Attempts this process has ended.", ["kind", "status"])
+RUN_SECONDS = Histogram("yeoul_worker_attempt_seconds", "Duration of attempts.", ["kind"], buckets=(0.01, 0.1, 1, 5, 15, 60, 300, 1800))
+LOST = Counter("yeoul_worker_leases_lost", "Attempts whose lease this process lost.")
+
+
+class Worker:
+    """Runs jobs of every kind it knows, ``concurrency`` at a time."""
+
+    def __init__(self, services: Services, *, concurrency: int | None = None) -> None:
+        self.id = new_id()
+        self._services = services
+        self._settings = services.settings
+        self._concurrency = concurrency or services.settings.worker_concurrency
+        self._kinds = services.kinds.names()
+        self._flusher = Flusher(services.database, services.ringer)
+        self._sweeper = Sweeper(
+            services.database, services.listen, services.ringer, services.doorbell,
+            lease=services.settings.lease_seconds, kinds=self._kinds,
+        )  # fmt: skip
+        self._running: dict[UUID, Attempt] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._look = asyncio.Event()
+        self._beat_now = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._last_beat = 0.0
+        self._loops: list[asyncio.Task[NoReturn]] = []
+        services.doorbell.on_ring(self._look.set)
+        services.listen.on(JOBS_CANCELED, self._asked_to_cancel)
+
+    async def start(self) -> None:
+        """Registers and begins to claim."""
+        await self._heartbeat()
+        await self._flusher.start()
+        await self._sweeper.start()
+        self._look.set()
+        self._loops = [
+            asyncio.create_task(self._claim_forever(), name="claim"),
+            asyncio.create_task(self._beat_forever(), name="heartbeat"),
+        ]
+        log.info("worker started", worker=str(self.id), concurrency=self._concurrency, kinds=self._kinds)
+
+    async def stop(self) -> None:
+        """Drains: claims nothing more, gives running jobs time to end, gives back those that do not, and leaves."""
+        claim, beat = self._loops
+        await _cancel(claim)
+        await self._sweeper.stop()
+        if self._tasks:
+            log.info("waiting for running jobs", jobs=len(self._tasks), seconds=self._settings.drain_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.drain_seconds):
+                    await self._hurry_or(self._tasks)
+        for attempt in list(self._running.values()):
+            attempt.stop("drain")
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=UNWIND_SECONDS * 2)
+        await _cancel(beat)
+        await self._flusher.stop()
+        with contextlib.suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError):
+            async with self._services.database.service_connection() as connection:
+                await connection.execute(queries.LEAVE, [self.id])
+        self._services.doorbell.ring()
+        log.info("worker stopped", worker=str(self.id))
+
+    def hurry(self) -> None:
+        """Has ``stop`` give running jobs back at once."""
+        self._hurry.set()
+
+    async def _hurry_or(self, tasks: set[asyncio.Task[None]]) -> None:
+        hurry = asyncio.create_task(self._hurry.wait())
+        everyone = asyncio.create_task(asyncio.wait(tasks))  # cancelling this one cancels none of them
+        try:
+            await asyncio.wait({hurry, everyone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hurry.cancel()
+            everyone.cancel()
+
+    # Claiming
+
+    async def _claim_forever(self) -> NoReturn:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                while free := self._concurrency - len(self._running):
+                    asked = min(free, CLAIM_BATCH)
+                    if await self._claim(asked) < asked:
+                        break
+            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+                log.warning("could not claim, trying again", error=str(error).strip())
+                await asyncio.sleep(POLL_SECONDS / 2)
+
+    async def _claim(self, slots: int) -> int:
+        async with self._services.database.service_connection() as connection:
+            found = await connection.execute(queries.CLAIM, [self.id, slots, self._kinds], prepare=True)
+            rows = await found.fetchall()
+        attempts = [
+            Attempt(
+                job_id=job_id, kind=kind, owner_id=owner_id, root_id=root_id, input=given, attempt=attempt,
+                max_attempts=max_attempts, epoch=epoch, last_seq=last_seq, owner_stream=owner_stream,
+            )
+            for job_id, kind, owner_id, root_id, given, attempt, max_attempts, epoch, _, last_seq, owner_stream in rows
+        ]  # fmt: skip
+        if attempts:
+            self._services.ringer.ring(STREAMS_GREW, [s for a in attempts for s in (a.job_id, a.owner_stream)])
+        for attempt in attempts:
+            self._running[attempt.job_id] = attempt
+            RUNNING.inc()
+            task = asyncio.create_task(self._run(attempt), name=f"job {attempt.job_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return len(attempts)
+
+    # Running
+
+    async def _run(self, attempt: Attempt) -> None:
+        structlog.contextvars.bind_contextvars(job_id=str(attempt.job_id), kind=attempt.kind, attempt=attempt.attempt)
+        kind = self._services.kinds.get(attempt.kind)
+        started = asyncio.get_running_loop().time()
+        call = asyncio.create_task(self._call(kind, attempt))
+        timer = asyncio.get_running_loop().call_later(kind.timeout, attempt.stop, "timeout")
+        try:
+            await asyncio.wait({call, attempt.stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                call.cancel()
+                await asyncio.wait({call}, timeout=UNWIND_SECONDS)
+            outcome = self._outcome(kind, attempt, call)
+            status = "lost"
+            if outcome is not None:
+                status = await self._flusher.finish(attempt, outcome) or "lost"
+                if outcome.status == "queued" and outcome.delay == 0:
+                    self._services.doorbell.ring()
+            if status == "lost":
+                LOST.inc()
+                log.warning("lost the lease; another worker has the job")
+            FINISHED.labels(attempt.kind, status).inc()
+            RUN_SECONDS.labels(attempt.kind).observe(asyncio.get_running_loop().time() - started)
+        finally:
+            timer.cancel()
+            del self._running[attempt.job_id]
+            RUNNING.dec()
+            self._look.set()
+
+    async def _call(self, kind: Kind, attempt: Attempt) -> BaseModel | None:
+        ctx = Context(attempt, self._flusher, self._services, self._check_lease)
+        return await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
+
+    def _outcome(self, kind: Kind, attempt: Attempt, call: asyncio.Task[BaseModel | None]) -> Outcome | None:
+        """How the attempt ends; null when it is no longer ours to end."""
+        if attempt.stop_reason == "lost":
+            return None
+        if not call.done():
+            log.error("the handler does not end although it was cancelled; going on without it")
+        elif not call.cancelled() and call.exception() is None:
+            return Outcome("succeeded", output=json.dumps(call.result() or {}))
+        if attempt.stop_reason == "cancel":
+            return Outcome("canceled")
+        if attempt.stop_reason == "drain":
+            return Outcome("queued", error=_error("worker_stopping", "The worker was stopped; another goes on."), given_back=True)
+        if attempt.stop_reason == "timeout":
+            error, delay = _error("timeout", f"The attempt took longer than {kind.timeout:g} seconds."), None
+        elif call.done() and not call.cancelled() and isinstance(failure := call.exception(), YeoulError):
+            log.info("the handler failed", code=failure.code, error=failure.detail)
+            error, delay = json.dumps({"code": failure.code, "message": failure.detail, **failure.extra}), failure.retry_after
+            if not failure.retryable:
+                return Outcome("failed", error=error)
+        elif call.done() and not call.cancelled() and isinstance(call.exception(), LostLease):
+            return None
+        else:
+            log.error("the handler broke", exc_info=call.exception() if call.done() and not call.cancelled() else None)
+            error, delay = _error("internal", "Something went wrong in our code. The log has it under this job's id."), None
+        if attempt.attempt >= attempt.max_attempts:
+            return Outcome("failed", error=error)
+        return Outcome("queued", error=error, delay=max(delay or 0, kind.backoff.seconds(attempt.attempt)))
+
+    # The lease
+
+    async def _beat_forever(self) -> NoReturn:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lease_seconds / 4):
+                    await self._beat_now.wait()
+            self._beat_now.clear()
+            try:
+                async with asyncio.timeout(self._settings.lease_seconds):
+                    await self._heartbeat()
+            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("could not renew the lease, trying again", error=str(error).strip())
+                await asyncio.sleep(0.2)
+
+    async def _heartbeat(self) -> None:
+        before = dict(self._running)  # what is claimed meanwhile may be missing from the answer
+        began = asyncio.get_running_loop().time()
+        async with self._services.database.service_connection() as connection:
+            found = await connection.execute(
+                queries.HEARTBEAT,
+                {
+                    "id": self.id, "host": this_host(), "pid": os.getpid(), "concurrency": self._concurrency,
+                    "kinds": self._kinds, "running": len(self._running), "lease": self._settings.lease_seconds,
+                },
+                prepare=True,
+            )  # fmt: skip
+            held = {job_id: (epoch, cancel) for job_id, epoch, cancel in await found.fetchall()}
+        self._last_beat = began
+        for job_id, attempt in before.items():
+            epoch, cancel = held.get(job_id, (None, False))
+            if epoch != attempt.epoch and self._running.get(job_id) is attempt:
+                attempt.stop("lost")
+            elif cancel:
+                attempt.stop("cancel")
+
+    async def _check_lease(self, attempt: Attempt) -> None:
+        """Asks the database when the last heartbeat is so old that the job may have been given away."""
+        if asyncio.get_running_loop().time() - self._last_beat > self._settings.lease_seconds / 2:
+            async with self._services.database.service_connection() as connection:
+                row = await (await connection.execute(queries.HOLDS, [attempt.job_id, attempt.epoch])).fetchone()
+            if row is None or not row[0]:
+                attempt.stop("lost")
+        if attempt.stop_reason == "lost":
+            raise LostLease(f"job {attempt.job_id} is no longer this worker's")
+
+    def _asked_to_cancel(self, ids: list[str]) -> None:
+        if not ids:  # just (re)connected: anything may have been asked meanwhile
+            self._beat_now.set()
+        for job_id in ids:
+            if attempt := self._running.get(UUID(job_id)):
+                attempt.stop("cancel")
+
+
+def _error(code: str, message: str) -> str:
+    return json.dumps({"code": code, "message": message})
+
+
+async def _cancel(task: asyncio.Task[NoReturn]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,59 @@
+"""Composition root of the worker process, and what it shares with the API process."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from yeoul.core.completions.handlers import complete
+from yeoul.core.jobs.kinds import Kinds
+from yeoul.core.runtime.services import Services, open_database, open_services
+from yeoul.core.runtime.worker import Worker
+from yeoul.product import installed
+from yeoul.schema import METADATA
+from yeoul.settings import Settings
+
+
+def all_kinds() -> Kinds:
+    """The core's kinds and those of every installed product."""
+    kinds = Kinds()
+    kinds.add(complete)
+    for product in installed():
+        for kind in product.kinds:
+            kinds.add(kind)
+    return kinds
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, worker: bool, kinds: Kinds | None = None) -> AsyncGenerator[tuple[Services, Worker | None]]:
+    """Database, services and, where asked, a worker: everything up, migrated and listening; drained and closed after."""
+    async with (
+        open_database(settings, METADATA, migrations=True) as urls,
+        open_services(settings, urls, kinds or all_kinds()) as services,
+    ):
+        works = Worker(services) if worker else None
+        await services.listen.start()
+        if works is None:
+            yield services, None
+            return
+        await works.start()
+        try:
+            yield services, works
+        finally:
+            await works.stop()
+
+
+async def work(settings: Settings) -> None:
+    """Runs a worker until SIGTERM or Ctrl-C; a second one stops it without waiting for running jobs."""
+    stop = asyncio.Event()
+    async with running(settings, worker=True) as (_, worker):
+        assert worker is not None  # noqa: S101  (asked for above)
+
+        def asked() -> None:
+            if stop.is_set():
+                worker.hurry()
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, asked)
+        await stop.wait()

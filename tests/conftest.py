@@ -1,0 +1,172 @@
+"""What tests stand on: one real PostgreSQL for the whole run, and a fresh database for every test that wants one."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+from psycopg import sql
+
+from yeoul.app import create_app
+from yeoul.core.base.ids import new_id
+from yeoul.core.db import embedded, migrate
+from yeoul.core.db.database import Database
+from yeoul.core.jobs.kinds import Kind, Kinds
+from yeoul.core.runtime.services import DatabaseUrls, Services, open_services
+from yeoul.core.runtime.worker import Worker
+from yeoul.schema import METADATA
+from yeoul.settings import Settings
+
+TEMPLATE = "yeoul_template"
+
+
+@pytest.fixture(scope="session")
+def run_dir() -> Generator[Path]:
+    """A short folder (socket paths are limited) that all processes of this test run share."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")[:16]
+    path = Path(tempfile.gettempdir()) / f"yeoul-tests-{run}"
+    path.mkdir(exist_ok=True)
+    yield path
+    if not (path / "postgres" / "postmaster.pid").exists():  # the last one out
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(run_dir: Path) -> Generator[embedded.EmbeddedServer]:
+    """The embedded PostgreSQL of the whole run, shared by every test process, with the template database in it."""
+    server = embedded.start(run_dir)
+    with psycopg.connect(server.url("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # tests kill processes, never this machine's power
+        connection.execute("SELECT pg_reload_conf()")
+    migrate.ensure_database(server.url("postgres", "postgres"), TEMPLATE)
+    migrate.upgrade(server.url("postgres", TEMPLATE), logins(server), METADATA)
+    yield server
+    server.close()
+
+
+def logins(server: embedded.EmbeddedServer) -> tuple[migrate.Login, migrate.Login]:
+    """The two logins of a server."""
+    return migrate.Login(migrate.APP, server.password), migrate.Login(migrate.SERVICE, server.password)
+
+
+@pytest.fixture
+def urls(postgres: embedded.EmbeddedServer) -> Generator[DatabaseUrls]:
+    """A fresh, migrated database."""
+    name = f"test_{new_id().hex}"
+    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        )
+    yield DatabaseUrls(postgres.url(migrate.APP, name), postgres.url(migrate.SERVICE, name), postgres.url("postgres", name))
+    with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def settings(urls: DatabaseUrls, tmp_path: Path) -> Settings:
+    """Settings of a process on that database, with the scripted models and no others."""
+    return Settings(
+        _env_file=None,
+        data_dir=tmp_path,
+        database_url=urls.app,
+        service_database_url=urls.service,
+        fake_models=True,
+        local_enabled=False,
+        default_model="fake/echo",
+        openai_api_key=None,
+        anthropic_api_key=None,
+        gemini_api_key=None,
+        perplexity_api_key=None,
+        drain_seconds=2,
+    )
+
+
+@pytest.fixture
+async def database(urls: DatabaseUrls) -> AsyncGenerator[Database]:
+    """The two pools on that database."""
+    database = Database(urls.app, urls.service, pool_size=4)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncGenerator[FastAPI]:
+    """The API, running, with a worker in the same process."""
+    app = create_app(settings, worker=True)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
+    """A client of the API that is signed in as nobody."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class Account:
+    """A registered user, and the header that signs a request as theirs."""
+
+    id: UUID
+    email: str
+    headers: dict[str, str]
+
+
+Register = Callable[[str], Awaitable[Account]]
+
+
+@pytest.fixture
+def register(client: httpx.AsyncClient) -> Register:
+    """Registers a user by the name before the @."""
+
+    async def make(name: str) -> Account:
+        body = {"email": f"{name}@example.com", "password": "correct horse battery"}
+        answer = await client.post("/api/auth/register", json=body)
+        assert answer.status_code == 201, answer.text
+        made = answer.json()
+        return Account(UUID(made["user"]["id"]), body["email"], {"Authorization": f"Bearer {made['access_token']}"})
+
+    return make
+
+
+@pytest.fixture
+async def user_id(database: Database) -> UUID:
+    """A user without a password, for tests below HTTP."""
+    return await add_user(database)
+
+
+async def add_user(database: Database) -> UUID:
+    """Inserts a user."""
+    made = new_id()
+    async with database.service_connection() as connection:
+        await connection.execute("INSERT INTO users (id, email) VALUES (%s, %s)", [made, f"{made}@example.com"])
+    return made
+
+
+@asynccontextmanager
+async def process(
+    settings: Settings, urls: DatabaseUrls, *kinds: Kind, workers: int = 0, concurrency: int = 10
+) -> AsyncGenerator[tuple[Services, list[Worker]]]:
+    """Services as one process has them, with workers that know ``kinds``."""
+    known = Kinds()
+    for kind in kinds:
+        known.add(kind)
+    async with open_services(settings, urls, known) as services:
+        made = [Worker(services, concurrency=concurrency) for _ in range(workers)]
+        await services.listen.start()
+        for worker in made:
+            await worker.start()
+        try:
+            yield services, made
+        finally:
+            for worker in made:
+                await worker.stop()
