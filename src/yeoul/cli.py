@@ -13,7 +13,7 @@ from yeoul.core.base.errors import YeoulError
 from yeoul.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The backend of an AI product.")
-say = Console(stderr=True, highlight=False)
+say = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.  [YEOUL_HOST]")]
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.  [YEOUL_PORT]")]

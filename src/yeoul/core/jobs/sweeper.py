@@ -55,6 +55,7 @@ class Sweeper:
         self._doorbell = doorbell
         self._lease = lease
         self._kinds = kinds
+        self._due = asyncio.Event()
         self._task: asyncio.Task[NoReturn] | None = None
 
     async def start(self) -> None:
@@ -68,6 +69,10 @@ class Sweeper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    def due_in(self, seconds: float) -> None:
+        """Has it look when a job that goes back to the queue falls due, rather than at the next tick."""
+        asyncio.get_running_loop().call_later(seconds, self._due.set)
 
     async def _run(self) -> NoReturn:
         tidied = 0.0
@@ -84,7 +89,10 @@ class Sweeper:
                         await self._tidy(connection)
             except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
                 log.warning("could not sweep, trying again", error=str(error).strip())
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._due.wait()
+            self._due.clear()
 
     async def _ready_due(self, connection: Connection) -> float:
         """Queues what is due; returns the seconds until it should look again."""

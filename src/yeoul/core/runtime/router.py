@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
-from fastapi.responses import StreamingResponse
 
 from yeoul.core.auth.dependencies import CurrentPrincipal
 from yeoul.core.base.pagination import Limit, Page
@@ -86,10 +85,10 @@ async def list_kinds(_: CurrentPrincipal, services: CurrentServices) -> list[dic
     ]
 
 
-@router.get("/live", response_class=sse.EventSourceResponse)
+@router.get("/live", response_class=sse.EventStreamResponse)
 async def watch_jobs(
     principal: CurrentPrincipal, services: CurrentServices, after: Cursor = None, last_event_id: LastEventId = None
-) -> StreamingResponse:
+) -> sse.EventStreamResponse:
     """Every status change of your jobs, live: events `job` with the job's summary; from now on without a cursor.
 
     `reset` says that the cursor is too old: read the list again.
@@ -106,7 +105,7 @@ async def read_job(job_id: UUID, principal: CurrentPrincipal, services: CurrentS
         return await service.show(session, job_id)
 
 
-@router.get("/{job_id}/events", response_class=sse.EventSourceResponse)
+@router.get("/{job_id}/events", response_class=sse.EventStreamResponse)
 async def watch_job(
     job_id: UUID,
     principal: CurrentPrincipal,

@@ -165,7 +165,9 @@ class Worker:
             status = "lost"
             if outcome is not None:
                 status = await self._flusher.finish(attempt, outcome) or "lost"
-                if outcome.status == "queued" and outcome.delay == 0:
+                if outcome.status == "queued" and outcome.delay:
+                    self._sweeper.due_in(outcome.delay)
+                elif outcome.status == "queued":
                     self._services.doorbell.ring()
             if status == "lost":
                 LOST.inc()
