@@ -1,8 +1,9 @@
 """The process's way to PostgreSQL: two pools, two logins, and the tenant scope."""
 
-from collections.abc import AsyncGenerator, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, cast
+from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
 import psycopg
@@ -12,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from yeoul.core.db.tables import SCHEMA
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Row = tuple[Any, ...]
+Connection = psycopg.AsyncConnection[Row]
 
 _SET_SCOPE = text("SELECT set_config('yeoul.user_id', :user_id, true), set_config('yeoul.role', :role, true)")
 
@@ -44,11 +46,53 @@ def _committed(session: AsyncSession) -> None:
         callback()
 
 
+class Line:
+    """A connection of its own for one loop that runs hot statements: opened when first used, and again when it broke.
+
+    Each statement is its own transaction, sent to the driver without a pool's or an ORM's ceremony, which would cost more
+    than most of them. The loop never waits behind anybody else for a connection.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection: Connection | None = None
+        self._alone = asyncio.Lock()
+
+    async def fetch(self, query: LiteralString, arguments: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+        """Executes one statement and returns its rows; raises ``psycopg.Error`` or ``OSError``, also when there is no server."""
+        async with self._alone:
+            if self._connection is None or self._connection.closed:
+                self._connection = await connect(self._url, self._name)
+            cursor = await self._connection.execute(query, arguments or None, prepare=True)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def close(self) -> None:
+        """Closes the connection; the next ``fetch`` would open another."""
+        if self._connection is not None:
+            await self._connection.close()
+
+
+_BY_KEY = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""Hot statements touch a few rows by key: planned once, and never for the size the tables happened to have that day."""
+
+
+async def connect(url: str, name: str) -> Connection:
+    """A connection outside the pools, each statement its own transaction; ``name`` shows in ``pg_stat_activity``."""
+    return await psycopg.AsyncConnection.connect(
+        driver_url(url),
+        autocommit=True,
+        connect_timeout=10,
+        application_name=f"yeoul {name}",
+        options=f"-c search_path={SCHEMA},public {_BY_KEY}",
+    )
+
+
 class Database:
     """Two pools of connections, opened when first used.
 
-    ``as_user`` is the rule, ``as_service`` the spelled-out exception, ``service_connection`` the raw driver for the
-    few statements that run thousands of times a second.
+    ``as_user`` is the rule, ``as_service`` the spelled-out exception, ``line`` for loops that run hot statements, and
+    ``service_connection`` for the odd one.
     """
 
     def __init__(self, app_url: str, service_url: str, *, pool_size: int = 8) -> None:
@@ -81,22 +125,16 @@ class Database:
 
     @asynccontextmanager
     async def service_connection(self) -> AsyncGenerator[Connection]:
-        """The driver's own connection, each statement its own transaction, for hot statements on every user's rows."""
+        """The driver's own connection, each statement its own transaction, on every user's rows."""
         async with self._service.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             raw = await connection.get_raw_connection()
             driver = cast("Connection", raw.driver_connection)
             yield driver
 
-    async def listen_connection(self) -> Connection:
-        """A connection of its own, outside the pools, to LISTEN on."""
-        return await psycopg.AsyncConnection.connect(
-            driver_url(self.service_url),
-            autocommit=True,
-            connect_timeout=10,
-            application_name="yeoul listen",
-            options=f"-c search_path={SCHEMA},public",
-        )
+    def line(self, name: str) -> Line:
+        """A connection of its own, as the service, for one loop; close it with the loop."""
+        return Line(self.service_url, name)
 
     def pool_status(self) -> dict[str, int]:
         """Connections in use now, by pool."""

@@ -11,7 +11,7 @@ from typing import NoReturn
 import psycopg
 import structlog
 
-from yeoul.core.db.database import Database
+from yeoul.core.db.database import Database, connect
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class ListenHub:
         delay = 0.1
         while True:
             try:
-                async with await self._database.listen_connection() as connection:
+                async with await connect(self._database.service_url, "listen") as connection:
                     for channel in self._listeners:
                         await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
                     self.connected_since = asyncio.get_running_loop().time()
@@ -92,7 +92,7 @@ class Ringer:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._line = database.line("ring")
         self._waiting: dict[str, dict[str, None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -109,17 +109,17 @@ class Ringer:
         self._closed = True
         if self._task is not None:
             await self._task
+        await self._line.close()
 
     async def _send(self) -> None:
         try:
             while self._waiting:
                 waiting, self._waiting = self._waiting, {}
                 rings = [(channel, payload) for channel, ids in waiting.items() for payload in _payloads(ids)]
-                async with self._database.service_connection() as connection:
-                    await connection.execute(
-                        "SELECT pg_notify(c, p) FROM unnest(%s::text[], %s::text[]) r(c, p)",
-                        [[channel for channel, _ in rings], [payload for _, payload in rings]],
-                    )
+                await self._line.fetch(
+                    "SELECT pg_notify(c, p) FROM unnest(%s::text[], %s::text[]) r(c, p)",
+                    [[channel for channel, _ in rings], [payload for _, payload in rings]],
+                )
         except Exception as error:  # noqa: BLE001  (a ring is a courtesy: whatever went wrong, the clock makes up for it)
             log.warning("could not ring", error=str(error).strip())
         finally:

@@ -14,7 +14,6 @@ from typing import NoReturn, Self
 from uuid import UUID
 
 import psycopg
-import sqlalchemy.exc
 import structlog
 from prometheus_client import Gauge
 
@@ -110,7 +109,7 @@ class EventHub:
     """Reads the log for every subscription of this process."""
 
     def __init__(self, database: Database, listen: ListenHub) -> None:
-        self._database = database
+        self._line = database.line("events")
         self._subscriptions: dict[UUID, set[Subscription]] = defaultdict(set)
         self._woken: dict[Subscription, None] = {}
         self._wake = asyncio.Event()
@@ -137,6 +136,7 @@ class EventHub:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self._line.close()
 
     def end_all(self) -> None:
         """Ends every subscription, so that a stopping server need not wait for clients; they come back with cursors."""
@@ -180,7 +180,7 @@ class EventHub:
             await self._wake.wait()
             try:
                 await self._read_woken()
-            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+            except (psycopg.Error, OSError) as error:
                 # The clock wakes everybody again; until then there is nothing to be read.
                 log.warning("could not read the event log, trying again", error=str(error).strip())
                 await asyncio.sleep(LOOK_SECONDS / 2)
@@ -196,13 +196,10 @@ class EventHub:
         if not cursors:
             return
         keys = list(cursors)
-        async with self._database.service_connection() as connection:
-            found = await connection.execute(
-                queries.READ,
-                {"ids": [stream_id for stream_id, _ in keys], "afters": [after for _, after in keys], "limit": PAGE},
-                prepare=True,
-            )
-            rows = await found.fetchall()
+        rows = await self._line.fetch(
+            queries.READ,
+            {"ids": [stream_id for stream_id, _ in keys], "afters": [after for _, after in keys], "limit": PAGE},
+        )
         pages: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
         for n, seq, kind, data in rows:
             pages[n].append((seq, kind, data))

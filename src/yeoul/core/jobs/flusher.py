@@ -6,15 +6,14 @@ window. While the database is away nothing is lost: the batch is tried again unt
 
 import asyncio
 import contextlib
-from typing import NoReturn
+from typing import LiteralString, NoReturn
 from uuid import UUID
 
 import psycopg
-import sqlalchemy.exc
 import structlog
 from prometheus_client import Counter, Histogram
 
-from yeoul.core.db.database import Database
+from yeoul.core.db.database import Database, Row
 from yeoul.core.db.listen import STREAMS_GREW, Ringer
 from yeoul.core.jobs import queries
 from yeoul.core.jobs.attempt import HIGH_WATER, Attempt, Outcome, StepResult
@@ -37,7 +36,7 @@ class Flusher:
     """Writes events, steps and ends of a worker process's attempts."""
 
     def __init__(self, database: Database, ringer: Ringer) -> None:
-        self._database = database
+        self._line = database.line("flush")
         self._ringer = ringer
         self._dirty: dict[Attempt, None] = {}
         self._ends: Ends = {}
@@ -55,6 +54,7 @@ class Flusher:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._line.close()
 
     async def said(self, attempt: Attempt) -> None:
         """Has what an attempt said written soon; waits only when it has too much unwritten."""
@@ -128,14 +128,13 @@ class Flusher:
             if not done.done():
                 done.set_result(statuses.get(attempt.job_id))
 
-    async def _until_done(self, query: str, arguments: dict[str, object], attempts: list[Attempt]) -> list[tuple[object, ...]]:
+    async def _until_done(self, query: LiteralString, arguments: dict[str, object], attempts: list[Attempt]) -> list[Row]:
         """Executes until the database has answered; an error that is not the connection's breaks the attempts."""
         delay = 0.05
         while True:
             try:
-                async with self._database.service_connection() as connection:
-                    return await (await connection.execute(query, arguments, prepare=True)).fetchall()
-            except (psycopg.OperationalError, psycopg.InterfaceError, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+                return await self._line.fetch(query, arguments)
+            except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
                 log.warning("could not write, trying again", error=str(error).strip(), attempts=len(attempts))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1)

@@ -7,16 +7,14 @@ import asyncio
 import contextlib
 import platform
 from pathlib import Path
-from typing import NoReturn
-from uuid import UUID
+from typing import LiteralString, NoReturn
 
 import psutil
 import psycopg
-import sqlalchemy.exc
 import structlog
 
 from yeoul.core.base import json
-from yeoul.core.db.database import Connection, Database
+from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs import queries
@@ -49,7 +47,7 @@ class Sweeper:
     def __init__(
         self, database: Database, listen: ListenHub, ringer: Ringer, doorbell: Doorbell, *, lease: float, kinds: list[str]
     ) -> None:
-        self._database = database
+        self._line = database.line("sweep")
         self._listen = listen
         self._ringer = ringer
         self._doorbell = doorbell
@@ -69,6 +67,7 @@ class Sweeper:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        await self._line.close()
 
     def due_in(self, seconds: float) -> None:
         """Has it look when a job that goes back to the queue falls due, rather than at the next tick."""
@@ -80,36 +79,35 @@ class Sweeper:
         while True:
             pause = TICK_SECONDS
             try:
-                async with self._database.service_connection() as connection:
-                    pause = await self._ready_due(connection)
-                    if await self._leases_count(connection):
-                        await self._sweep_lost(connection)
-                    if loop.time() - tidied > TIDY_SECONDS:
-                        tidied = loop.time()
-                        await self._tidy(connection)
-            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+                pause = await self._ready_due()
+                if await self._leases_count():
+                    await self._sweep_lost()
+                if loop.time() - tidied > TIDY_SECONDS:
+                    tidied = loop.time()
+                    await self._tidy()
+            except (psycopg.Error, OSError) as error:
                 log.warning("could not sweep, trying again", error=str(error).strip())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._due.wait()
             self._due.clear()
 
-    async def _ready_due(self, connection: Connection) -> float:
+    async def _ready_due(self) -> float:
         """Queues what is due; returns the seconds until it should look again."""
-        if await _scalar(connection, queries.READY_DUE):
+        if await self._scalar(queries.READY_DUE):
             self._doorbell.ring()
-        due = await _scalar(connection, queries.NEXT_DUE)
+        due = await self._scalar(queries.NEXT_DUE)
         return TICK_SECONDS if due is None else min(max(float(due), 0.01), TICK_SECONDS)
 
-    async def _leases_count(self, connection: Connection) -> bool:
+    async def _leases_count(self) -> bool:
         """Whether an expired lease means a dead worker: not when it was the database, or this process, that was away."""
         since = self._listen.connected_since
         if since is None or asyncio.get_running_loop().time() - since < self._lease:
             return False
-        return float(await _scalar(connection, queries.SERVER_UP_FOR) or 0) > self._lease
+        return float(await self._scalar(queries.SERVER_UP_FOR) or 0) > self._lease
 
-    async def _sweep_lost(self, connection: Connection) -> None:
-        rows = await (await connection.execute(queries.SWEEP_LOST, {"error": WORKER_LOST})).fetchall()
+    async def _sweep_lost(self) -> None:
+        rows = await self._line.fetch(queries.SWEEP_LOST, {"error": WORKER_LOST})
         if rows:
             log.warning("took jobs from workers that stopped answering", jobs=[str(row[0]) for row in rows])
             self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
@@ -117,24 +115,23 @@ class Sweeper:
 
     async def _bury_the_dead(self) -> None:
         """After kill -9 and a restart on the same machine nobody need wait for the lease: the process is gone."""
-        async with self._database.service_connection() as connection:
-            workers = await (await connection.execute(queries.WORKERS_OF_HOST, [this_host()])).fetchall()
-            dead = [worker_id for worker_id, pid, started_at in workers if not _lives(pid, started_at.timestamp())]
-            if dead:
-                await self.expire(connection, dead)
+        workers = await self._line.fetch(queries.WORKERS_OF_HOST, [this_host()])
+        dead = [worker_id for worker_id, pid, started_at in workers if not _lives(pid, started_at.timestamp())]
+        if dead:
+            await self._line.fetch(queries.EXPIRE_WORKERS, [dead])
+            await self._sweep_lost()
 
-    async def expire(self, connection: Connection, workers: list[UUID]) -> None:
-        """Ends the leases of workers that are certainly dead, and takes their jobs at once."""
-        await connection.execute(queries.EXPIRE_WORKERS, [workers])
-        await self._sweep_lost(connection)
+    async def _tidy(self) -> None:
+        await self._line.fetch(queries.FORGET_WORKERS)
+        await self._line.fetch(queries.FORGET_FLOWS)
+        await self._line.fetch(queries.FORGET_KEYS)
+        await self._line.fetch(queries.LEARN_COSTS, [self._kinds])
+        await self._line.fetch(event_queries.PRUNE_SHARED, {"keep": KEEP_SHARED_EVENTS})
+        await self._line.fetch(event_queries.ENSURE_PARTITIONS)
 
-    async def _tidy(self, connection: Connection) -> None:
-        await connection.execute(queries.FORGET_WORKERS)
-        await connection.execute(queries.FORGET_FLOWS)
-        await connection.execute(queries.FORGET_KEYS)
-        await connection.execute(queries.LEARN_COSTS, [self._kinds])
-        await connection.execute(event_queries.PRUNE_SHARED, {"keep": KEEP_SHARED_EVENTS})
-        await connection.execute(event_queries.ENSURE_PARTITIONS)
+    async def _scalar(self, query: LiteralString) -> float | None:
+        rows = await self._line.fetch(query)
+        return rows[0][0] if rows else None
 
 
 def _lives(pid: int, registered: float) -> bool:
@@ -143,8 +140,3 @@ def _lives(pid: int, registered: float) -> bool:
         return psutil.Process(pid).create_time() <= registered + 1
     except psutil.NoSuchProcess:
         return False
-
-
-async def _scalar(connection: Connection, query: str) -> float | None:
-    row = await (await connection.execute(query)).fetchone()
-    return row[0] if row else None

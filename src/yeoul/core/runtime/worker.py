@@ -7,7 +7,6 @@ from typing import NoReturn
 from uuid import UUID
 
 import psycopg
-import sqlalchemy.exc
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
@@ -53,6 +52,8 @@ class Worker:
             services.database, services.listen, services.ringer, services.doorbell,
             lease=services.settings.lease_seconds, kinds=self._kinds,
         )  # fmt: skip
+        self._claims = services.database.line("claim")
+        self._beats = services.database.line("heartbeat")
         self._running: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
@@ -91,9 +92,10 @@ class Worker:
             await asyncio.wait(self._tasks, timeout=UNWIND_SECONDS * 2)
         await _cancel(beat)
         await self._flusher.stop()
-        with contextlib.suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError):
-            async with self._services.database.service_connection() as connection:
-                await connection.execute(queries.LEAVE, [self.id])
+        with contextlib.suppress(psycopg.Error, OSError):
+            await self._beats.fetch(queries.LEAVE, [self.id])
+        await self._beats.close()
+        await self._claims.close()
         self._services.doorbell.ring()
         log.info("worker stopped", worker=str(self.id))
 
@@ -123,14 +125,12 @@ class Worker:
                     asked = min(free, CLAIM_BATCH)
                     if await self._claim(asked) < asked:
                         break
-            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+            except (psycopg.Error, OSError) as error:
                 log.warning("could not claim, trying again", error=str(error).strip())
                 await asyncio.sleep(POLL_SECONDS / 2)
 
     async def _claim(self, slots: int) -> int:
-        async with self._services.database.service_connection() as connection:
-            found = await connection.execute(queries.CLAIM, [self.id, slots, self._kinds], prepare=True)
-            rows = await found.fetchall()
+        rows = await self._claims.fetch(queries.CLAIM, [self.id, slots, self._kinds])
         attempts = [
             Attempt(
                 job_id=job_id, kind=kind, owner_id=owner_id, root_id=root_id, input=given, attempt=attempt,
@@ -223,23 +223,21 @@ class Worker:
             try:
                 async with asyncio.timeout(self._settings.lease_seconds):
                     await self._heartbeat()
-            except (psycopg.Error, sqlalchemy.exc.SQLAlchemyError, OSError, TimeoutError) as error:
+            except (psycopg.Error, OSError, TimeoutError) as error:
                 log.warning("could not renew the lease, trying again", error=str(error).strip())
                 await asyncio.sleep(0.2)
 
     async def _heartbeat(self) -> None:
         before = dict(self._running)  # what is claimed meanwhile may be missing from the answer
         began = asyncio.get_running_loop().time()
-        async with self._services.database.service_connection() as connection:
-            found = await connection.execute(
-                queries.HEARTBEAT,
-                {
-                    "id": self.id, "host": this_host(), "pid": os.getpid(), "concurrency": self._concurrency,
-                    "kinds": self._kinds, "running": len(self._running), "lease": self._settings.lease_seconds,
-                },
-                prepare=True,
-            )  # fmt: skip
-            held = {job_id: (epoch, cancel) for job_id, epoch, cancel in await found.fetchall()}
+        rows = await self._beats.fetch(
+            queries.HEARTBEAT,
+            {
+                "id": self.id, "host": this_host(), "pid": os.getpid(), "concurrency": self._concurrency,
+                "kinds": self._kinds, "running": len(self._running), "lease": self._settings.lease_seconds,
+            },
+        )  # fmt: skip
+        held = {job_id: (epoch, cancel) for job_id, epoch, cancel in rows}
         self._last_beat = began
         for job_id, attempt in before.items():
             epoch, cancel = held.get(job_id, (None, False))
@@ -251,9 +249,8 @@ class Worker:
     async def _check_lease(self, attempt: Attempt) -> None:
         """Asks the database when the last heartbeat is so old that the job may have been given away."""
         if asyncio.get_running_loop().time() - self._last_beat > self._settings.lease_seconds / 2:
-            async with self._services.database.service_connection() as connection:
-                row = await (await connection.execute(queries.HOLDS, [attempt.job_id, attempt.epoch])).fetchone()
-            if row is None or not row[0]:
+            (holds,) = (await self._beats.fetch(queries.HOLDS, [attempt.job_id, attempt.epoch]))[0]
+            if not holds:
                 attempt.stop("lost")
         if attempt.stop_reason == "lost":
             raise LostLease(f"job {attempt.job_id} is no longer this worker's")

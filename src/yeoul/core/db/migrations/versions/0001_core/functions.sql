@@ -1,3 +1,6 @@
+-- Functions on the hot path say `plan_cache_mode = force_generic_plan`: their statements touch a few rows by key, and
+-- planning them anew each time costs as much as running them.
+
 -- Who is asking ---------------------------------------------------------------------------------------------------------
 
 -- After a SET LOCAL has ended the setting is '', not NULL; both mean nobody.
@@ -40,7 +43,8 @@ END $$;
 -- Appends to shared streams, in order, numbering each by its row, whose lock is held until commit: so what commits first
 -- has the lower seq. `topics` may repeat. Streams are locked in the order of their ids.
 CREATE FUNCTION append_to_topics(topics text[], owners uuid[], types text[], datas json[]) RETURNS SETOF uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO streams (id, owner_id, topic)
     SELECT ('f' || substr(uuidv7()::text, 2))::uuid, t.owner_id, t.topic
@@ -93,7 +97,8 @@ CREATE FUNCTION job_summary(j jobs) RETURNS json LANGUAGE sql STABLE AS $$
 $$;
 
 CREATE FUNCTION jobs_inserted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM append_to_topics(array_agg('user:' || n.owner_id ORDER BY n.id), array_agg(n.owner_id ORDER BY n.id),
                              array_agg('job'::text ORDER BY n.id), array_agg(job_summary(n::jobs) ORDER BY n.id))
@@ -104,7 +109,8 @@ CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_r
     FOR EACH STATEMENT EXECUTE FUNCTION jobs_inserted();
 
 CREATE FUNCTION jobs_updated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO events (stream_id, seq, type, data)
     SELECT n.id,
@@ -148,7 +154,8 @@ CREATE TRIGGER jobs_terminal BEFORE UPDATE ON jobs FOR EACH ROW
 
 -- The start tag of one more job of an owner; it moves the end of the owner's backlog by the job's cost, in seconds.
 CREATE FUNCTION fair_tag(p_priority integer, p_owner uuid, p_kind text) RETURNS double precision
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     cost double precision := coalesce((SELECT greatest(average_seconds, 0.001) FROM kind_costs WHERE kind = p_kind), 1);
     tag  double precision;
@@ -165,7 +172,8 @@ END $$;
 CREATE FUNCTION submit_job(p_id uuid, p_kind text, p_input jsonb, p_priority integer, p_run_at timestamptz,
                            p_max_attempts integer, p_retry_of uuid, p_root_id uuid, p_max_queued integer)
 RETURNS SETOF jobs
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     owner uuid := current_user_id();
     later boolean := coalesce(p_run_at > now(), false);
@@ -203,12 +211,17 @@ BEGIN
     END IF;
 END $$;
 
+-- Planned once, for an index read in its order whatever the tables hold: planning anew costs as much as the claim, and a
+-- plan made while the queue was short sorts the whole backlog when it is long (measured with 20,000 ready: 0.44 ms as
+-- it is, 0.88 planned each time, 2.2 with a plain generic plan).
+--
 -- Claims up to `slots` ready jobs of these kinds for a worker: by priority, then fair share, then age.
 -- `last_seq` is read by a statement of its own: inside the UPDATE's snapshot it would be stale.
 CREATE FUNCTION claim_jobs(p_worker uuid, p_slots integer, p_kinds text[])
 RETURNS TABLE (id uuid, kind text, owner_id uuid, root_id uuid, input jsonb, attempt integer, max_attempts integer,
                epoch integer, created_at timestamptz, last_seq bigint, owner_stream uuid)
-LANGUAGE plpgsql SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, yeoul
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
     claimed uuid[];

@@ -1,0 +1,162 @@
+"""What the benchmarks share: a database and a Redis of their own, processes that are ended by their own pids, and tables."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from yeoul.core.base.ids import new_id
+from yeoul.core.db.database import Database
+from yeoul.core.runtime.services import DatabaseUrls, open_database
+from yeoul.schema import METADATA
+from yeoul.settings import Settings
+
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+
+_STAMP = struct.Struct("!id")
+
+
+@contextmanager
+def folder() -> Generator[Path]:
+    """A short temporary folder."""
+    path = Path(tempfile.mkdtemp(prefix="yb-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def settings(path: Path, **more: object) -> Settings:
+    """Settings with the local model off."""
+    return Settings(_env_file=None, data_dir=path, local_enabled=False, fake_models=True, log_level="error", **more)
+
+
+@asynccontextmanager
+async def postgres(path: Path) -> AsyncGenerator[DatabaseUrls]:
+    """The embedded PostgreSQL as installations run it (fsync on), migrated."""
+    async with open_database(settings(path), METADATA, migrations=True) as urls:
+        yield urls
+
+
+async def add_user(database: Database) -> UUID:
+    """An owner for jobs."""
+    made = new_id()
+    async with database.service_connection() as connection:
+        await connection.execute("INSERT INTO users (id, email) VALUES (%s, %s)", [made, f"{made}@example.com"])
+    return made
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def redis(path: Path) -> Generator[str | None]:
+    """A Redis of our own on a free port, or null where Debian's redis-server is not installed."""
+    if shutil.which("redis-server") is None:
+        print("redis-server is not installed: its rows are left out (scripts/system_packages.sh installs it)")
+        yield None
+        return
+    port = free_port()
+    server = subprocess.Popen(
+        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(path)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
+                break
+            time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def process(target: Callable[..., None], *arguments: object) -> Generator[multiprocessing.process.BaseProcess]:
+    """A process of its own for one side of a measurement."""
+    child = multiprocessing.get_context("spawn").Process(target=target, args=arguments)
+    child.start()
+    try:
+        yield child
+    finally:
+        child.terminate()
+        child.join(20)
+        if child.is_alive():
+            child.kill()
+            child.join()
+
+
+class Stamps:
+    """Collects (number, time) from handlers in other processes, over a datagram socket: the same cost for every system."""
+
+    def __init__(self, path: Path) -> None:
+        self.address = str(path / f"stamps-{new_id().hex[-6:]}")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self._socket.bind(self.address)
+        self._socket.setblocking(False)
+
+    async def collect(self, count: int, seconds: float = 120) -> dict[int, float]:
+        """The first stamp of each number, once ``count`` are there."""
+        got: dict[int, float] = {}
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(seconds):
+            while len(got) < count:
+                number, at = _STAMP.unpack(await loop.sock_recv(self._socket, _STAMP.size))
+                got.setdefault(number, at)
+        return got
+
+
+_senders: dict[str, socket.socket] = {}
+
+
+def stamp(address: str, number: int) -> None:
+    """Says that a handler has begun, now."""
+    now = time.time()
+    if address not in _senders:
+        _senders[address] = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        _senders[address].connect(address)
+    _senders[address].send(_STAMP.pack(number, now))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which ``share`` of them lie."""
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a Markdown table, so that it can be kept."""
+    print(f"\n### {title}\n")
+    print("| " + " | ".join(heads) + " |")
+    print("|" + "---|" * len(heads))
+    for row in rows:
+        print("| " + " | ".join(f"{cell:,.2f}" if isinstance(cell, float) else str(cell) for cell in row) + " |")
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle one."""
+    return statistics.median(values)
+
+
+def verdict(what: str, value: float, limit: float, *, at_most: bool = True) -> bool:
+    """Prints whether a target is met."""
+    met = value <= limit if at_most else value >= limit
+    print(f"{'met   ' if met else 'MISSED'}  {what}: {value:.2f} (target {'≤' if at_most else '≥'} {limit:g})")
+    return met
