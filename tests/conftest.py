@@ -65,7 +65,9 @@ def urls(postgres: embedded.EmbeddedServer) -> Generator[DatabaseUrls]:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
         )
-    yield DatabaseUrls(postgres.url(migrate.APP, name), postgres.url(migrate.SERVICE, name), postgres.url("postgres", name))
+    yield DatabaseUrls(
+        postgres.url(migrate.APP, name), postgres.url(migrate.SERVICE, name), postgres.url("postgres", name)
+    )
     with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -10,12 +10,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from yeoul import __version__
-# CONSOLE import
+from yeoul.console.router import install as install_console
 from yeoul.core.auth.router import router as auth_router
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.http.install import install as install_http
 from yeoul.core.jobs.kinds import Kinds
-# LLMROUTER
+from yeoul.core.llm.router import router as llm_router
 from yeoul.core.runtime.router import router as jobs_router
 from yeoul.core.runtime.services import Services
 from yeoul.core.runtime.sockets import router as sockets_router
@@ -33,13 +33,9 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        try:
-            async with running(settings, worker=worker, kinds=kinds) as (services, works):
-                app.state.services, app.state.worker = services, works
-                yield
-        except Exception as error:
-            app.state.failure = error
-            raise
+        async with running(settings, worker=worker, kinds=kinds) as (services, works):
+            app.state.services, app.state.worker = services, works
+            yield
 
     app = FastAPI(
         title="Yeoul",
@@ -50,13 +46,14 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
+    app.state.settings = settings
     install_http(app, settings)
-    for router in (auth_router, jobs_router, sockets_router):
+    for router in (auth_router, jobs_router, sockets_router, llm_router):
         app.include_router(router)
     for product in installed():
         for router in product.routers:
             app.include_router(router)
-    # CONSOLE
+    install_console(app)
     return app
 
 
@@ -73,9 +70,9 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Starts, then says so."""
+        """Starts, then says so, unless it was asked to stop meanwhile."""
         await super().startup(sockets)
-        if self.started:
+        if self.started and not self.should_exit:
             self._ready()
 
 
@@ -89,8 +86,10 @@ async def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None
         log_config=None,
         access_log=False,
         server_header=False,
-        lifespan="on",
+        lifespan="off",  # it is ours, below: uvicorn would log a traceback of what we say in one line
         timeout_graceful_shutdown=CLOSE_SECONDS,
+        proxy_headers=True,
+        forwarded_allow_ips=app.state.settings.trusted_proxies,
         ws_max_size=65_536,
     )
     server = _Server(config, ready)
@@ -100,16 +99,15 @@ async def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None
         services: Services | None = getattr(app.state, "services", None)
         if server.should_exit and worker is not None:
             worker.hurry()
+        server.force_exit = server.should_exit
         if services is not None:
             services.events.end_all()
         server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked)
-    await server.serve(sockets=[listening])
-    failure: BaseException | None = getattr(app.state, "failure", None)
-    if failure is not None:
-        raise failure
+    async with app.router.lifespan_context(app):
+        await server.serve(sockets=[listening])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -45,14 +45,14 @@ class Settings(BaseSettings):
         default_factory=list, description="Other origins whose pages may call the API (CORS), comma-separated."
     )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
-        default_factory=lambda: ["127.0.0.1", "::1"],
-        description="Proxies whose `X-Forwarded-For` and `-Proto` are believed: addresses or networks, comma-separated. "
-        "Sign-in attempts are counted by the address they tell.",
+        default=["127.0.0.1", "::1"],
+        description="Proxies whose `X-Forwarded-For` and `-Proto` are believed, comma-separated addresses or networks. "
+        "Failed sign-ins are counted by the address they tell.",
     )
     metrics_token: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Bearer token that `/metrics` asks for. Unset: metrics are shown on this machine only, and not through a proxy.",
+        description="Bearer token that `/metrics` asks for. Unset: metrics are for this machine only, not through a proxy.",
     )
 
     # Database

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from yeoul.core.completions.handlers import complete
@@ -43,8 +43,11 @@ async def running(settings: Settings, *, worker: bool, kinds: Kinds | None = Non
             await works.stop()
 
 
-async def work(settings: Settings) -> None:
-    """Runs a worker until SIGTERM or Ctrl-C; a second one stops it without waiting for running jobs."""
+async def work(settings: Settings, ready: Callable[[], None]) -> None:
+    """Runs a worker until SIGTERM or Ctrl-C; a second one stops it without waiting for running jobs.
+
+    ``ready`` is called once jobs are taken.
+    """
     stop = asyncio.Event()
     async with running(settings, worker=True) as (_, worker):
         assert worker is not None  # noqa: S101  (asked for above)
@@ -56,4 +59,5 @@ async def work(settings: Settings) -> None:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, asked)
+        ready()
         await stop.wait()

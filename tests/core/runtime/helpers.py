@@ -38,7 +38,9 @@ async def echo(ctx: Context, given: Given) -> Made:
     return Made(word=given.word)
 
 
-async def add(services: Services, user_id: UUID, kind: Kind, *, priority: int = 5, run_at: datetime | None = None) -> UUID:
+async def add(
+    services: Services, user_id: UUID, kind: Kind, *, priority: int = 5, run_at: datetime | None = None
+) -> UUID:
     """Submits a job."""
     async with services.database.as_user(user_id) as session:
         return (await submit(session, services, kind, Given(), priority=priority, run_at=run_at)).id

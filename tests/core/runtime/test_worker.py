@@ -158,7 +158,7 @@ async def test_lost_lease(settings: Settings, urls: DatabaseUrls, database: Data
         await taken.wait()
         async with database.service_connection() as connection:
             await connection.execute(
-                "UPDATE jobs SET status = 'queued', worker_id = NULL, error = '{\"code\": \"lost\", \"message\": \"x\"}'"
+                'UPDATE jobs SET status = \'queued\', worker_id = NULL, error = \'{"code": "lost", "message": "x"}\''
             )
         said = await events(services, user_id, job_id)
         go_on.set()

@@ -3,24 +3,30 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+import structlog
 from psycopg import sql
 from sqlalchemy import Connection, MetaData, create_engine, text
 from sqlalchemy.engine import make_url
 
+from yeoul.core.base.errors import Unavailable
 from yeoul.core.db.database import driver_url
 from yeoul.core.db.tables import SCHEMA
 
 APP, SERVICE, OWNER = "yeoul_app", "yeoul_service", "yeoul_owner"
 _LOCK = 0x7965_6F75  # 'yeou': everybody who migrates takes this advisory lock first
-_FOLDER = Path(__file__).parent / "migrations"
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
+
+log = structlog.get_logger(__name__)
+
+
+class SchemaTooNew(Unavailable):
+    """A newer version of Yeoul has migrated this database."""
+
+    code = "schema_too_new"
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,16 @@ def upgrade(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> 
     ``logins`` are the app's and the service's. The administrator needs CREATEROLE and CREATE on the database.
     """
     with _owner_connection(admin_url, logins) as connection:
-        before = current(connection)
-        command.upgrade(_config(connection, metadata), "head")
+        before, newest = current(connection), head()
+        if before != newest:
+            check_known(before)
+            from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, and most starts need none)
+
+            log.info("migrating the database", revision=before, to=newest)
+            runner.upgrade(connection, metadata)
         connection.execute(text("SELECT yeoul.ensure_event_partitions(2)"))
         connection.commit()
-        return before != head()
+        return before != newest
 
 
 def upgrade_to_head(admin_url: str, app_url: str, service_url: str, metadata: MetaData) -> bool:
@@ -60,20 +71,10 @@ def upgrade_to_head(admin_url: str, app_url: str, service_url: str, metadata: Me
 
 def drift(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> list[object]:
     """What the mapped classes say that the database does not, as Alembic's operations; empty when they agree."""
+    from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, for checks alone)
+
     with _owner_connection(admin_url, logins) as connection:
-        config = _config(connection, metadata)
-        found: list[object] = []
-        script = ScriptDirectory.from_config(config)
-
-        def collect(_: object, context: MigrationContext) -> list[object]:
-            found.extend(compare_metadata(context, metadata))
-            return []
-
-        from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415  (used by this check alone)
-
-        with EnvironmentContext(config, script, fn=collect):
-            script.run_env()
-        return found
+        return runner.differences(connection, metadata)
 
 
 def current(connection: Connection) -> str | None:
@@ -84,18 +85,24 @@ def current(connection: Connection) -> str | None:
     return revision
 
 
+@cache
 def head() -> str:
     """The newest revision this version of Yeoul knows."""
-    newest = ScriptDirectory.from_config(_config(None, None)).get_current_head()
-    assert newest is not None  # noqa: S101  (there is always a first migration)
-    return newest
+    return _known()[-1]
 
 
-def _config(connection: Connection | None, metadata: MetaData | None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
-    config.attributes.update(connection=connection, metadata=metadata)
-    return config
+def check_known(revision: str | None) -> None:
+    """Raises ``SchemaTooNew`` when a database is at a revision that this version does not know."""
+    if revision is not None and revision not in _known():
+        raise SchemaTooNew(
+            f"The database is at revision {revision}, and this Yeoul knows {head()} and older: a newer one was here. "
+            "Install that version again, or restore a backup from before."
+        )
+
+
+def _known() -> list[str]:
+    # A revision is the number its file's name starts with: to know it takes no Alembic.
+    return sorted(path.stem.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
 
 
 @contextmanager

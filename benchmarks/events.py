@@ -1,0 +1,278 @@
+"""Event publish → SSE client: 200 live streams of 10 events a second each, beside peers in the same run.
+
+    python -m benchmarks.events
+
+Every event carries the time it was said; the client, in a process of its own on the same two cores, reads it off the wire.
+The peers: a bare ASGI relay that makes its events itself and keeps nothing (the limit), and the usual Redis pub/sub relay,
+which loses whatever comes while a client is away.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import redis.asyncio
+import uvicorn
+import uvloop
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+
+from benchmarks.common import ROUNDS, folder, free_port, median, percentile, postgres, process, settings, table, verdict
+from benchmarks.common import redis as redis_server
+from yeoul.app import create_app
+from yeoul.core.http.logs import configure
+from yeoul.core.jobs.kinds import Kinds
+from yeoul.core.runtime.context import Context
+from yeoul.core.runtime.handlers import handler
+from yeoul.core.runtime.services import DatabaseUrls
+from yeoul.worker import running
+
+STREAMS = int(os.environ.get("BENCH_STREAMS", "200"))
+EVENTS_PER_SECOND = 10
+SECONDS = 8
+WARM_SECONDS = 2
+
+
+class Pace(BaseModel):
+    """How long to talk."""
+
+    seconds: float
+
+
+@handler("bench.talk")
+async def talk(ctx: Context, given: Pace) -> None:
+    """Says the time, ten times a second."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + given.seconds
+    await asyncio.sleep(hash(ctx.job_id) % 100 / 1000)  # streams are not in step
+    while loop.time() < until:
+        await ctx.emit("tick", {"at": time.time()})
+        await asyncio.sleep(1 / EVENTS_PER_SECOND)
+
+
+def _kinds() -> Kinds:
+    kinds = Kinds()
+    kinds.add(talk)
+    return kinds
+
+
+def yeoul_api(path: str, urls: DatabaseUrls, port: int) -> None:
+    """Our API process."""
+    given = settings(Path(path), database_url=urls.app, service_database_url=urls.service)
+    configure(given)
+    uvicorn.run(create_app(given, kinds=_kinds()), port=port, log_config=None, access_log=False)
+
+
+def yeoul_worker(path: str, urls: DatabaseUrls) -> None:
+    """Our worker process."""
+
+    async def main() -> None:
+        given = settings(
+            Path(path), database_url=urls.app, service_database_url=urls.service, worker_concurrency=STREAMS, drain_seconds=0
+        )
+        configure(given)
+        async with running(given, worker=True, kinds=_kinds()):
+            await asyncio.Event().wait()
+
+    uvloop.run(main())
+
+
+def bare_relay(port: int) -> None:
+    """No database, no broker: each response makes its own events."""
+
+    async def stream(_: Request) -> StreamingResponse:
+        async def ticks() -> AsyncIterator[str]:
+            yield ": open\n\n"
+            for n in range(int((SECONDS + WARM_SECONDS) * EVENTS_PER_SECOND)):
+                yield f"id: {n}\nevent: tick\ndata: {json.dumps({'at': time.time()})}\n\n"
+                await asyncio.sleep(1 / EVENTS_PER_SECOND)
+
+        return StreamingResponse(ticks(), media_type="text/event-stream")
+
+    uvicorn.run(Starlette(routes=[Route("/{n}", stream)]), port=port, log_config=None, access_log=False)
+
+
+def redis_relay(port: int, url: str) -> None:
+    """Subscribes to Redis for each client and relays what comes."""
+    client = redis.asyncio.from_url(url, max_connections=STREAMS * 2)
+
+    async def stream(request: Request) -> StreamingResponse:
+        async def ticks() -> AsyncIterator[str]:
+            async with client.pubsub() as channel:
+                await channel.subscribe(f"stream:{request.path_params['n']}")
+                yield ": open\n\n"
+                async for message in channel.listen():
+                    if message["type"] == "message":
+                        yield f"event: tick\ndata: {message['data'].decode()}\n\n"
+
+        return StreamingResponse(ticks(), media_type="text/event-stream")
+
+    uvicorn.run(Starlette(routes=[Route("/{n}", stream)]), port=port, log_config=None, access_log=False)
+
+
+def redis_talker(url: str) -> None:
+    """Publishes what our handlers would say."""
+
+    async def main() -> None:
+        client = redis.asyncio.from_url(url, max_connections=STREAMS * 2)
+
+        async def one(n: int) -> None:
+            await asyncio.sleep(n % 100 / 1000)
+            while True:
+                await client.publish(f"stream:{n}", json.dumps({"at": time.time()}))
+                await asyncio.sleep(1 / EVENTS_PER_SECOND)
+
+        await asyncio.gather(*(one(n) for n in range(STREAMS)))
+
+    uvloop.run(main())
+
+
+async def read(port: int, paths: list[str], headers: str) -> tuple[list[float], float]:
+    """Follows every path at once; returns milliseconds from saying to reading, and events a second, after a warm-up."""
+    took: list[float] = []
+    began = time.time() + WARM_SECONDS
+    ends = began + SECONDS - 1
+
+    async def one(path: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n".encode())
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + WARM_SECONDS + SECONDS):
+                while line := await reader.readline():
+                    at = line.find(b'"at":')
+                    now = time.time()
+                    if at >= 0 and began < now < ends:
+                        took.append((now - float(line[at + 5 :].strip().rstrip(b"}"))) * 1000)
+        except TimeoutError:
+            pass
+        writer.close()
+
+    await asyncio.gather(*(one(path) for path in paths))
+    return took, len(took) / (ends - began)
+
+
+def cpu_of(children: list[int]) -> float:
+    """Seconds of processor the processes and theirs have used."""
+    total = 0.0
+    for pid in children:
+        for one in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            times = one.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+Measured = tuple[list[float], float, float]
+
+
+async def measured(port: int, paths: list[str], pids: list[int], headers: str = "") -> Measured:
+    """Latencies, events a second, and processor seconds of the servers per thousand events."""
+    before = cpu_of(pids)
+    took, rate = await read(port, paths, headers)
+    events = STREAMS * EVENTS_PER_SECOND * (SECONDS + WARM_SECONDS)
+    return took, rate, (cpu_of(pids) - before) / events * 1000
+
+
+async def up(port: int) -> None:
+    """Waits for a server."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                (await asyncio.open_connection("127.0.0.1", port))[1].close()
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def yeoul(path: Path, urls: DatabaseUrls, postmaster: int) -> Measured:
+    """API, worker and PostgreSQL; events are written, fenced and kept."""
+    import httpx  # noqa: PLC0415
+
+    port = free_port()
+    with process(yeoul_api, str(path), urls, port) as api, process(yeoul_worker, str(path), urls) as worker:
+        await up(port)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            body = {"email": f"bench{port}@example.com", "password": "correct horse battery"}
+            token = (await client.post("/api/auth/register", json=body)).json()["access_token"]
+            head = {"Authorization": f"Bearer {token}"}
+            jobs = []
+            for _ in range(STREAMS):
+                pace = {"kind": "bench.talk", "input": {"seconds": SECONDS + WARM_SECONDS + 4}}
+                jobs.append((await client.post("/api/jobs", json=pace, headers=head)).json()["id"])
+        assert api.pid
+        assert worker.pid
+        pids = [api.pid, worker.pid, postmaster]
+        paths = [f"/api/jobs/{job}/events" for job in jobs]
+        return await measured(port, paths, pids, f"Authorization: Bearer {token}\r\n")
+
+
+async def bare() -> Measured:
+    """The limit."""
+    port = free_port()
+    with process(bare_relay, port) as relay:
+        await up(port)
+        assert relay.pid
+        return await measured(port, [f"/{n}" for n in range(STREAMS)], [relay.pid])
+
+
+async def pubsub(url: str) -> Measured:
+    """The usual relay."""
+    port = free_port()
+    with process(redis_relay, port, url) as relay, process(redis_talker, url) as talker:
+        await up(port)
+        assert relay.pid
+        assert talker.pid
+        return await measured(port, [f"/{n}" for n in range(STREAMS)], [relay.pid, talker.pid])
+
+
+@asynccontextmanager
+async def _all(path: Path, redis_url: str | None) -> AsyncGenerator[dict[str, Callable[[], Awaitable[Measured]]]]:
+    async with postgres(path) as urls:
+        postmaster = int((path / "postgres" / "postmaster.pid").read_text().split()[0])
+        found: dict[str, Callable[[], Awaitable[Measured]]] = {
+            "yeoul": lambda: yeoul(path, urls, postmaster),
+            "bare relay": bare,
+        }
+        if redis_url is not None:
+            found["redis pub/sub relay"] = lambda: pubsub(redis_url)
+        yield found
+
+
+async def main() -> bool:
+    """Runs all in turn, several rounds, and prints medians and ratios."""
+    took: dict[str, list[float]] = {}
+    rates: dict[str, list[float]] = {}
+    costs: dict[str, list[float]] = {}
+    with folder() as path, redis_server(path) as redis_url:
+        async with _all(path, redis_url) as found:
+            for turn in range(ROUNDS):
+                for name, run in found.items():
+                    print(f"round {turn + 1} of {ROUNDS}: {name}", file=sys.stderr, flush=True)
+                    latencies, rate, cost = await run()
+                    took.setdefault(name, []).extend(latencies)
+                    rates.setdefault(name, []).append(rate)
+                    costs.setdefault(name, []).append(cost)
+    limit = median(took["bare relay"])
+    table(
+        f"Event publish → SSE client, {STREAMS} streams × {EVENTS_PER_SECOND} events/s",
+        ["system", "p50 ms", "p95 ms", "p50 / bare relay", "events/s", "server CPU ms per event"],
+        [
+            [name, median(ms), percentile(ms, 0.95), median(ms) / limit, round(median(rates[name])), median(costs[name])]
+            for name, ms in took.items()
+        ],
+    )
+    print()
+    return verdict(f"publish → client p95 with {STREAMS} live streams, ms", percentile(took["yeoul"], 0.95), 40)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if uvloop.run(main()) else 1)

@@ -1,0 +1,104 @@
+"""Who is asking, for routes: HTTP and WebSocket alike.
+
+``CurrentPrincipal`` (401 without one), ``OptionalPrincipal`` (null without one), ``AdminPrincipal`` (403 for others).
+A bearer token goes before the cookie; what a cookie authenticates must come from a page of ours where it can change
+something (``core/http/csrf.py``).
+"""
+
+from typing import Annotated, Protocol, cast
+
+import structlog
+from fastapi import Depends
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from yeoul.core.auth.errors import AdminOnly, TokenInvalid
+from yeoul.core.auth.principal import Principal
+from yeoul.core.auth.tokens import Tokens
+from yeoul.core.base.errors import Unauthenticated
+from yeoul.core.db.database import Database
+from yeoul.core.http.csrf import require_own_page
+from yeoul.core.http.middleware import USER_ID
+from yeoul.settings import Settings
+
+ACCESS_COOKIE = "yeoul_access"
+REFRESH_COOKIE = "yeoul_refresh"
+
+
+class AuthServices(Protocol):
+    """What this room needs of ``app.state.services``."""
+
+    @property
+    def settings(self) -> Settings:
+        """The installation's settings."""
+
+    @property
+    def database(self) -> Database:
+        """The database."""
+
+
+def services_of(connection: HTTPConnection) -> AuthServices:
+    """The application's services."""
+    return cast("AuthServices", connection.app.state.services)
+
+
+def bearer_token(connection: HTTPConnection) -> str | None:
+    """The bearer token; null without an ``Authorization`` header. Raises ``TokenInvalid`` for any other scheme."""
+    header = connection.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise TokenInvalid
+    return token.strip()
+
+
+def signed_in_before(connection: HTTPConnection) -> bool:
+    """Whether this browser has an access cookie, expired or not.
+
+    For pages: without a principal but with this, ``POST /api/auth/refresh`` is worth a try before the sign-in form.
+    """
+    return ACCESS_COOKIE in connection.cookies
+
+
+async def current_principal(
+    connection: HTTPConnection, _documented: Annotated[object, Depends(HTTPBearer(auto_error=False))]
+) -> Principal:
+    """The principal; raises ``Unauthenticated`` (or the kind that says what is wrong with the token)."""
+    services = services_of(connection)
+    token = bearer_token(connection)
+    by_cookie = token is None
+    token = connection.cookies.get(ACCESS_COOKIE) if by_cookie else token
+    if not token:
+        raise Unauthenticated("Sign in first, and send the access_token in the header Authorization: Bearer.")
+    claims = Tokens(services.settings.signing_key, services.settings.access_token_seconds).read_access(token)
+    if by_cookie:
+        require_own_page(connection, services.settings)
+    principal = Principal(claims.user_id, claims.role, claims.session_id, "cookie" if by_cookie else "bearer")
+    connection.scope[USER_ID] = principal.user_id
+    structlog.contextvars.bind_contextvars(user_id=str(principal.user_id))
+    return principal
+
+
+async def optional_principal(
+    connection: HTTPConnection, documented: Annotated[object, Depends(HTTPBearer(auto_error=False))]
+) -> Principal | None:
+    """The principal, or null for a visitor. A bad bearer token is still an error; a cookie's end makes a visitor."""
+    try:
+        return await current_principal(connection, documented)
+    except Unauthenticated:
+        if "authorization" in connection.headers:
+            raise
+        return None
+
+
+async def admin_principal(principal: Annotated[Principal, Depends(current_principal)]) -> Principal:
+    """The principal, who is an administrator; raises ``AdminOnly``."""
+    if not principal.is_admin:
+        raise AdminOnly
+    return principal
+
+
+CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
+OptionalPrincipal = Annotated[Principal | None, Depends(optional_principal)]
+AdminPrincipal = Annotated[Principal, Depends(admin_principal)]

@@ -1,0 +1,41 @@
+"""Against guessing: so many failed sign-ins per account and per address in 15 minutes, then no more answers."""
+
+import hashlib
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from yeoul.core.auth import repository
+from yeoul.core.http.ratelimit import Policy, RateLimited
+
+WINDOW = timedelta(minutes=15)
+
+
+def account_subject(email: str) -> str:
+    """How an account is counted, whether it exists or not. A hash: mistyped emails are nobody's to read."""
+    return "email:" + hashlib.sha256(email.encode()).hexdigest()
+
+
+def address_subject(address: str) -> str:
+    """How an address is counted. One IPv6 customer has a /64 of them, so that counts as one."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return f"ip:{address}"
+    if isinstance(parsed, IPv6Address):
+        parsed_v4 = parsed.ipv4_mapped
+        return f"ip:{parsed_v4}" if parsed_v4 else f"ip:{ip_network((parsed, 64), strict=False)}"
+    return f"ip:{parsed}"
+
+
+async def require_quota(session: AsyncSession, subjects: tuple[str, str], quota: int) -> None:
+    """Raises ``RateLimited`` when the account or the address has used up its failures."""
+    wait = await repository.seconds_until_allowed(session, subjects, quota, WINDOW)
+    if wait > 0:
+        minutes = max(round(wait / 60), 1)
+        raise RateLimited(
+            f"Too many failed sign-ins for this account or from this address. Try again in {minutes} min.",
+            policy=Policy("sign-in", quota, int(WINDOW.total_seconds())),
+            retry_after=wait,
+        )

@@ -1,0 +1,37 @@
+"""Puts all of this room into an application, in the one order that works."""
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from yeoul.core.http import health, metrics, problems
+from yeoul.core.http.body_limit import BodyLimitMiddleware
+from yeoul.core.http.middleware import ErrorBarrierMiddleware, RequestContextMiddleware
+from yeoul.core.http.security_headers import SecurityHeadersMiddleware
+from yeoul.settings import Settings
+
+_EXPOSED = ["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Adds middlewares, error handlers, ``/health``, ``/up``, ``/ready`` and ``/metrics``.
+
+    From the outside in: request id, log and numbers → security headers → CORS → error barrier → body limit → routes.
+    ``app.state.services`` must give ``settings`` and ``readiness`` by the time of the first request.
+    """
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    app.add_middleware(ErrorBarrierMiddleware)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=[origin.rstrip("/") for origin in settings.allowed_origins],
+            allow_credentials="*" not in settings.allowed_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=_EXPOSED,
+        )
+    app.add_middleware(SecurityHeadersMiddleware, https=(settings.public_url or "").startswith("https://"))
+    app.add_middleware(RequestContextMiddleware)
+    problems.install_handlers(app)
+    app.router.responses |= problems.PROBLEM_RESPONSES
+    app.include_router(health.router)
+    app.include_router(metrics.router)

@@ -1,0 +1,98 @@
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+from starlette.types import Message, Receive, Scope, Send
+
+from tests.core.http.small_app import assert_problem, client_of, settings_with, small_app
+from yeoul.core.http.body_limit import BodyLimitMiddleware, _LimitPassedError
+
+LIMIT = 1024
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    app = small_app(settings_with(max_body_bytes=LIMIT))
+    app.state.reads = 0
+
+    @app.post("/json")
+    async def take_json(body: dict[str, Any]) -> int:
+        app.state.reads += 1
+        return len(body["text"])
+
+    @app.post("/raw")
+    async def take_raw(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/ignore")
+    async def ignore() -> str:
+        return "fine"
+
+    return app
+
+
+async def pieces(total: int, size: int = 100) -> AsyncIterator[bytes]:
+    for start in range(0, total, size):
+        yield b"x" * min(size, total - start)
+
+
+async def test_stated_length_over_the_limit_is_refused_unread(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        response = await client.post("/json", json={"text": "x" * LIMIT})
+    problem = assert_problem(response, 413, "too_large")
+    assert "1,024" in problem["detail"]
+    assert app.state.reads == 0
+
+
+@pytest.mark.parametrize("path", ["/raw", "/json"])
+async def test_chunks_over_the_limit_are_refused_when_they_pass_it(app: FastAPI, path: str) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'{"text": "'
+        while True:
+            sent += 100
+            assert sent < 10 * LIMIT
+            yield b"x" * 100
+
+    async with client_of(app) as client:
+        response = await client.post(path, content=endless(), headers={"content-type": "application/json"})
+    assert_problem(response, 413, "too_large")
+    assert sent <= LIMIT + 100
+    assert app.state.reads == 0
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+async def test_the_limit_itself_is_allowed(app: FastAPI, chunked: bool) -> None:
+    async with client_of(app) as client:
+        exact = await client.post("/raw", content=pieces(LIMIT) if chunked else b"x" * LIMIT)
+        over = await client.post("/raw", content=pieces(LIMIT + 1) if chunked else b"x" * (LIMIT + 1))
+    assert exact.json() == LIMIT
+    assert_problem(over, 413, "too_large")
+
+
+async def test_body_nobody_reads_costs_nothing(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        response = await client.post("/ignore", content=pieces(10 * LIMIT))
+    assert response.json() == "fine"
+
+
+async def test_limit_passed_in_mid_answer_cuts_it() -> None:
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": (await receive())["body"], "more_body": True})
+
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with pytest.raises(_LimitPassedError):
+        await BodyLimitMiddleware(echo, limit=250)({"type": "http", "headers": []}, receive, send)
+    assert [m["type"] for m in sent] == ["http.response.start", "http.response.body", "http.response.body"]

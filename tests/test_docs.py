@@ -1,0 +1,45 @@
+"""What the documentation promises about the repository is so."""
+
+import re
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SPEC = (ROOT / "docs/spec.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| ([A-E]\d+) \| .+? \| (.+?) \| (.*?) ?\|$", SPEC, re.MULTILINE)
+
+
+def test_every_row_of_the_specification_is_there_once() -> None:
+    expected = [
+        f"{area}{n}" for area, count in zip("ABCDE", (8, 14, 13, 16, 8), strict=True) for n in range(1, count + 1)
+    ]
+    assert [row for row, _, _ in ROWS] == expected
+
+
+@pytest.mark.parametrize(("row", "state", "shown_by"), ROWS)
+def test_a_row_that_works_names_the_test_that_shows_it(row: str, state: str, shown_by: str) -> None:
+    assert re.match(r"(works|partly|planned)\b", state), f"{row}: {state!r} is no state"
+    named = re.findall(r"`([^`]+)`", shown_by)
+    assert named or state == "planned", f"{row} {state}, but no test shows it"
+    for name in named:
+        assert (ROOT / name).exists(), f"{row}: {name} does not exist"
+
+
+def dependencies() -> set[str]:
+    """The packages pyproject.toml names, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = chain(project["dependencies"], *project["optional-dependencies"].values())
+    return {re.split(r"[^\w-]", requirement)[0] for requirement in wanted} - {"yeoul"}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    page = (ROOT / "docs/decisions/0011-dependencies.md").read_text(encoding="utf-8")
+    assert dependencies() <= set(re.findall(r"[\w-]+", page))
+
+
+def test_every_dependency_is_pinned() -> None:
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert dependencies() <= set(re.findall(r"^([\w-]+)==", pins, re.MULTILINE))
