@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(default=30, ge=1, le=365, description="Life of a refresh token, in days.")
     registration: Literal["open", "closed"] = Field(default="open", description="Whether strangers may register.")
     first_user_is_admin: bool = Field(default=True, description="Whether the first registered user is an administrator.")
+    registrations_per_address: int = Field(
+        default=30, ge=1, description="New accounts one address may make in 15 minutes."
+    )
     login_attempts: int = Field(default=10, ge=1, description="Failed sign-ins allowed per account and per address in 15 minutes.")
 
     # Jobs

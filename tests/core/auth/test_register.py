@@ -127,3 +127,15 @@ async def test_people_without_a_password_cannot_be_signed_in_to(program: Make, d
     for password in ("", PASSWORD):
         response = await client.post("/api/auth/login", json=body("outside", password))
         assert_problem(response, 401, "wrong_credentials")
+
+
+async def test_one_address_makes_so_many_accounts_and_no_more(program: Make) -> None:
+    near = await program("192.0.2.1", registrations_per_address=2)
+    far = await program("192.0.2.2", registrations_per_address=2)
+    for user in ("one", "two"):
+        await registered(near, user)
+    refused = await near.post("/api/auth/register", json=body("three"))
+    problem = assert_problem(refused, 429, "rate_limited")
+    assert "address" in problem["detail"]
+    assert int(refused.headers["retry-after"]) > 0
+    await registered(far, "three")

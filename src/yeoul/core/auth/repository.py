@@ -140,8 +140,8 @@ async def seconds_until_allowed(session: AsyncSession, subjects: Sequence[str], 
     return max(float(seconds), 0.0) if seconds is not None else 0.0
 
 
-async def add_failure(session: AsyncSession, subjects: Sequence[str], window: timedelta) -> None:
-    """Counts a failed sign-in, and forgets those that no longer count."""
+async def add_attempt(session: AsyncSession, subjects: Sequence[str], window: timedelta) -> None:
+    """Counts a failed sign-in or a new account, and forgets those that no longer count."""
     rows = [{"subject": subject, "at": func.clock_timestamp()} for subject in subjects]
     await session.execute(insert(LoginAttempt).values(rows))
     await session.execute(delete(LoginAttempt).where(LoginAttempt.at < func.clock_timestamp() - window))

@@ -48,9 +48,13 @@ class Accounts:
         self._tokens = tokens.Tokens(settings.signing_key, settings.access_token_seconds)
 
     async def register(self, registration: Registration, client: Client) -> SignedIn:
-        """Makes an account and signs it in; raises ``RegistrationClosed`` or ``EmailTaken``."""
+        """Makes an account and signs it in; raises ``RegistrationClosed``, ``RateLimited`` or ``EmailTaken``."""
         if self._settings.registration == "closed":
             raise errors.RegistrationClosed
+        subject = "register:" + throttle.address_subject(client.address)
+        quota = self._settings.registrations_per_address
+        async with self._db.as_service("auth: may this address register") as session:
+            await throttle.require_registrations(session, subject, quota)
         password_hash = await passwords.hash_password(registration.password.get_secret_value())
         async with self._db.as_service("auth: register") as session:
             first = self._settings.first_user_is_admin and await repository.is_first_user(session)
@@ -58,6 +62,7 @@ class Accounts:
             user = await repository.add_user(session, registration.email, registration.name, password_hash, role)
             if user is None:
                 raise errors.EmailTaken
+            await repository.add_attempt(session, [subject], throttle.WINDOW)
             signed_in = await self._open_session(session, user, client)
         log.info("registered", user_id=str(user.id), role=role, address=client.address)
         return signed_in
@@ -82,7 +87,7 @@ class Accounts:
             await throttle.require_quota(session, subjects, quota)
             user = await repository.user_by_email(session, credentials.email)
             if not right or user is None or user.password_hash != stored:
-                await repository.add_failure(session, subjects, throttle.WINDOW)
+                await repository.add_attempt(session, subjects, throttle.WINDOW)
                 outcome: SignedIn | YeoulError = errors.WrongCredentials()  # raised below: the count must be committed
             elif user.disabled_at is not None:
                 outcome = errors.AccountDisabled()

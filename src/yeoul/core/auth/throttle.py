@@ -1,4 +1,4 @@
-"""Against guessing: so many failed sign-ins per account and per address in 15 minutes, then no more answers."""
+"""Against guessing and flooding: so many failed sign-ins, and so many new accounts, in 15 minutes, then no more answers."""
 
 import hashlib
 from datetime import timedelta
@@ -27,6 +27,18 @@ def address_subject(address: str) -> str:
         parsed_v4 = parsed.ipv4_mapped
         return f"ip:{parsed_v4}" if parsed_v4 else f"ip:{ip_network((parsed, 64), strict=False)}"
     return f"ip:{parsed}"
+
+
+async def require_registrations(session: AsyncSession, subject: str, quota: int) -> None:
+    """Raises ``RateLimited`` when the address has made as many accounts as one may."""
+    wait = await repository.seconds_until_allowed(session, [subject], quota, WINDOW)
+    if wait > 0:
+        minutes = max(round(wait / 60), 1)
+        raise RateLimited(
+            f"Too many new accounts from this address. Try again in {minutes} min.",
+            policy=Policy("register", quota, int(WINDOW.total_seconds())),
+            retry_after=wait,
+        )
 
 
 async def require_quota(session: AsyncSession, subjects: tuple[str, str], quota: int) -> None:
