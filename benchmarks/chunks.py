@@ -63,7 +63,10 @@ async def sdk(port: int) -> int:
     """The SDK alone."""
     async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none") as client:
         stream = await client.chat.completions.create(
-            model="words", messages=[{"role": "user", "content": "go"}], stream=True, stream_options={"include_usage": True}
+            model="words",
+            messages=[{"role": "user", "content": "go"}],
+            stream=True,
+            stream_options={"include_usage": True},
         )
         return sum([1 async for chunk in stream if chunk.choices and chunk.choices[0].delta.content])
 
@@ -84,7 +87,9 @@ async def main() -> bool:
         await up(port)
         async with postgres(path) as urls:
             more = {"compatible_base_url": f"http://127.0.0.1:{port}/v1", "compatible_models": ["words"]}
-            given = settings(Path(path), database_url=urls.app, service_database_url=urls.service, drain_seconds=0, **more)
+            given = settings(
+                Path(path), database_url=urls.app, service_database_url=urls.service, drain_seconds=0, **more
+            )
             gateway = Gateway(given)
             async with running(given, worker=True) as (services, _):
                 owner = await add_user(services.database)

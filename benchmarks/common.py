@@ -1,4 +1,4 @@
-"""What the benchmarks share: a database and a Redis of their own, processes that are ended by their own pids, and tables."""
+"""What the benchmarks share: a database and a Redis of their own, processes ended by their own pids, and tables."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from yeoul.core.base.ids import new_id
@@ -37,7 +38,7 @@ def folder() -> Generator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def settings(path: Path, **more: object) -> Settings:
+def settings(path: Path, **more: Any) -> Settings:  # noqa: ANN401  (settings of any type)
     """Settings with the local model off."""
     return Settings(_env_file=None, data_dir=path, local_enabled=False, fake_models=True, log_level="error", **more)
 
@@ -73,7 +74,19 @@ def redis(path: Path) -> Generator[str | None]:
         return
     port = free_port()
     server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(path)],
+        [
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(path),
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -103,14 +116,14 @@ def process(target: Callable[..., None], *arguments: object) -> Generator[multip
 
 
 class Stamps:
-    """Collects (number, time) from handlers in other processes, over a datagram socket: the same cost for every system."""
+    """Collects (number, time) from handlers in other processes, by datagram: the same cost for every system."""
 
     def __init__(self, path: Path) -> None:
         self.address = str(path / f"stamps-{new_id().hex[-6:]}")
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self._socket.bind(self.address)
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
 
     async def collect(self, count: int, seconds: float = 120) -> dict[int, float]:
         """The first stamp of each number, once ``count`` are there."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.events
 
-Every event carries the time it was said; the client, in a process of its own on the same two cores, reads it off the wire.
-The peers: a bare ASGI relay that makes its events itself and keeps nothing (the limit), and the usual Redis pub/sub relay,
-which loses whatever comes while a client is away.
+Every event carries the time it was said; the client, on the same two cores, reads it off the wire. The peers: a bare
+ASGI relay that makes its events itself and keeps nothing (the limit), and the usual Redis pub/sub relay, which loses
+whatever comes while a client is away.
 """
 
 import asyncio
@@ -77,7 +77,11 @@ def yeoul_worker(path: str, urls: DatabaseUrls) -> None:
 
     async def main() -> None:
         given = settings(
-            Path(path), database_url=urls.app, service_database_url=urls.service, worker_concurrency=STREAMS, drain_seconds=0
+            Path(path),
+            database_url=urls.app,
+            service_database_url=urls.service,
+            worker_concurrency=STREAMS,
+            drain_seconds=0,
         )
         configure(given)
         async with running(given, worker=True, kinds=_kinds()):
@@ -263,10 +267,17 @@ async def main() -> bool:
                     costs.setdefault(name, []).append(cost)
     limit = median(took["bare relay"])
     table(
-        f"Event publish → SSE client, {STREAMS} streams × {EVENTS_PER_SECOND} events/s",
+        f"Event publish → SSE client, {STREAMS} streams x {EVENTS_PER_SECOND} events/s",
         ["system", "p50 ms", "p95 ms", "p50 / bare relay", "events/s", "server CPU ms per event"],
         [
-            [name, median(ms), percentile(ms, 0.95), median(ms) / limit, round(median(rates[name])), median(costs[name])]
+            [
+                name,
+                median(ms),
+                percentile(ms, 0.95),
+                median(ms) / limit,
+                round(median(rates[name])),
+                median(costs[name]),
+            ]
             for name, ms in took.items()
         ],
     )

@@ -1,6 +1,6 @@
 """Dispatch latency (commit → handler start) and no-op throughput, beside peers in the same run.
 
-    python -m benchmarks.queue
+python -m benchmarks.queue
 """
 
 import asyncio

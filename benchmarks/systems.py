@@ -130,14 +130,17 @@ def raw_worker(url: str) -> None:
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             while not listening.done():  # one job a claim: the textbook loop
                 found = await connection.execute(
-                    """UPDATE raw_jobs SET status = 'running' WHERE id IN (SELECT id FROM raw_jobs WHERE status = 'queued'
-                       ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, address, number"""
+                    """UPDATE raw_jobs SET status = 'running' WHERE id IN (
+                       SELECT id FROM raw_jobs
+                       WHERE status = 'queued' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, address, number"""
                 )
                 rows = await found.fetchall()
                 for _, address, number in rows:
                     stamp(address, number)
                 if rows:
-                    await connection.execute("UPDATE raw_jobs SET status = 'done' WHERE id = ANY (%s)", [[r[0] for r in rows]])
+                    await connection.execute(
+                        "UPDATE raw_jobs SET status = 'done' WHERE id = ANY (%s)", [[r[0] for r in rows]]
+                    )
                     continue
                 try:
                     async with asyncio.timeout(1):
@@ -170,7 +173,8 @@ class Raw:
         """Insert and NOTIFY in one statement."""
         assert self._connection is not None
         await self._connection.execute(
-            "WITH i AS (INSERT INTO raw_jobs (address, number) VALUES (%s, %s)) SELECT pg_notify('raw', '')", [address, number]
+            "WITH i AS (INSERT INTO raw_jobs (address, number) VALUES (%s, %s)) SELECT pg_notify('raw', '')",
+            [address, number],
         )
         return time.time()
 
@@ -195,7 +199,9 @@ def procrastinate_worker(url: str) -> None:
     async def main() -> None:
         app = _procrastinate(url)
         async with app.open_async():
-            await app.run_worker_async(concurrency=CONCURRENCY, install_signal_handlers=False, fetch_job_polling_interval=1)
+            await app.run_worker_async(
+                concurrency=CONCURRENCY, install_signal_handlers=False, fetch_job_polling_interval=1
+            )
 
     asyncio.run(main())
 
@@ -240,11 +246,13 @@ def _celery(url: str) -> celery.Celery:
 
 def celery_worker(url: str) -> None:
     """Its worker, on threads: no-ops need no processes."""
-    _celery(url).Worker(pool="threads", concurrency=CONCURRENCY, loglevel="ERROR", without_gossip=True, without_mingle=True).start()
+    _celery(url).Worker(
+        pool="threads", concurrency=CONCURRENCY, loglevel="ERROR", without_gossip=True, without_mingle=True
+    ).start()
 
 
 class Celery:
-    """The usual answer, on Redis: not durable in PostgreSQL, and a killed worker's jobs come back after a minute or more."""
+    """The usual answer, on Redis: not durable in PostgreSQL, and a killed worker's jobs come back after minutes."""
 
     name = "celery + redis"
 

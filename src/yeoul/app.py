@@ -119,5 +119,7 @@ def listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port or YEOUL_PORT.") from None
+        raise Unavailable(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port or YEOUL_PORT."
+        ) from None
     return listening

@@ -1,7 +1,7 @@
 """What a product is: rooms plugged into the core.
 
-A package offers one by an entry point of the group ``yeoul.products`` that names a ``Product``. The core knows nothing of
-products; the composition roots (``app``, ``worker``) ask for them here.
+A package offers one by an entry point of the group ``yeoul.products`` that names a ``Product``. The core knows
+nothing of products; the composition roots (``app``, ``worker``) ask for them here.
 """
 
 from dataclasses import dataclass, field

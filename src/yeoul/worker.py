@@ -25,8 +25,10 @@ def all_kinds() -> Kinds:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, worker: bool, kinds: Kinds | None = None) -> AsyncGenerator[tuple[Services, Worker | None]]:
-    """Database, services and, where asked, a worker: everything up, migrated and listening; drained and closed after."""
+async def running(
+    settings: Settings, *, worker: bool, kinds: Kinds | None = None
+) -> AsyncGenerator[tuple[Services, Worker | None]]:
+    """Database, services and, where asked, a worker: up, migrated and listening; drained and closed after."""
     async with (
         open_database(settings, METADATA, migrations=True) as urls,
         open_services(settings, urls, kinds or all_kinds()) as services,

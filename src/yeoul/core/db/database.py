@@ -49,8 +49,8 @@ def _committed(session: AsyncSession) -> None:
 class Line:
     """A connection of its own for one loop that runs hot statements: opened when first used, and again when it broke.
 
-    Each statement is its own transaction, sent to the driver without a pool's or an ORM's ceremony, which would cost more
-    than most of them. The loop never waits behind anybody else for a connection.
+    Each statement is its own transaction, sent to the driver without a pool's or an ORM's ceremony, which would cost
+    more than most of them. The loop never waits behind anybody else for a connection.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -60,7 +60,7 @@ class Line:
         self._alone = asyncio.Lock()
 
     async def fetch(self, query: LiteralString, arguments: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
-        """Executes one statement and returns its rows; raises ``psycopg.Error`` or ``OSError``, also when there is no server."""
+        """Executes one statement and returns its rows; raises ``psycopg.Error`` or ``OSError``."""
         async with self._alone:
             if self._connection is None or self._connection.closed:
                 self._connection = await connect(self._url, self._name)
@@ -127,8 +127,8 @@ class Database:
     async def service_connection(self) -> AsyncGenerator[Connection]:
         """The driver's own connection, each statement its own transaction, on every user's rows."""
         async with self._service.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            raw = await connection.get_raw_connection()
+            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            raw = await autocommit.get_raw_connection()
             driver = cast("Connection", raw.driver_connection)
             yield driver
 

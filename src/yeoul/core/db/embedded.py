@@ -135,7 +135,8 @@ def _initialise(server: PostgresServer, folder: Path, password: str) -> None:
         shutil.rmtree(folder)
         folder.mkdir()
     server.ensure_pgdata_inited()
-    subprocess.run(  # not by the library, which logs what it is given
+    # Not by the library, which logs what it is given.
+    subprocess.run(  # noqa: S603  (its own binary)
         (server.bin_path / "postgres", "--single", "-D", folder, "postgres"),
         user=server.system_user,
         input=f"ALTER ROLE postgres PASSWORD '{password}';\n".encode(),
@@ -156,7 +157,9 @@ def _ensure_running(server: PostgresServer) -> None:
         except (subprocess.SubprocessError, AssertionError) as error:
             # Recovery after a crash outlasts the library's own patience; what it started goes on meanwhile.
             if time.monotonic() > deadline:
-                tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-5:]) if server.log.exists() else ""
+                tail = (
+                    "\n".join(server.log.read_text(errors="replace").splitlines()[-5:]) if server.log.exists() else ""
+                )
                 raise DatabaseFolderUnusable(
                     f"The embedded PostgreSQL of {server.pgdata} does not start. Its log ends:\n{tail}\n"
                     f"Free disk space or mend what it says, then start again; the data is kept."

@@ -88,7 +88,8 @@ class Ringer:
     """Sends rings from one connection at a time, many in one statement.
 
     A NOTIFY inside a writing transaction holds a global lock through its WAL flush; sent apart and coalesced it costs
-    next to nothing. ``ring`` never blocks and never fails: what cannot be sent is dropped, and the clock makes up for it.
+    next to nothing. ``ring`` never blocks and never fails: what cannot be sent is dropped, and the clock makes
+    up for it.
     """
 
     def __init__(self, database: Database) -> None:

@@ -133,7 +133,9 @@ def _ensure_roles(connection: Connection, logins: tuple[Login, Login]) -> None:
     if not exists(OWNER):
         raw.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(OWNER)))
         raw.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(OWNER)))
-    raw.execute(sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER)))
+    raw.execute(
+        sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(database, sql.Identifier(OWNER))
+    )
     for login in logins:
         name = sql.Identifier(login.name)
         if not exists(login.name):

@@ -13,7 +13,7 @@ _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"
 
 
 class EventStreamResponse(StreamingResponse):
-    """``text/event-stream``, unbuffered. Not FastAPI's own: that one encodes every event anew, ours are JSON text already."""
+    """``text/event-stream``, unbuffered. FastAPI's own would encode every event anew; ours are JSON text already."""
 
     media_type = "text/event-stream"
 

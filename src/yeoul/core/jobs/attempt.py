@@ -26,7 +26,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ends. ``queued``: again after ``delay`` seconds. ``given_back``: it does not count as an attempt."""
+    """How an attempt ends. ``queued``: again after ``delay`` seconds. ``given_back``: it does not count as one."""
 
     status: Literal["succeeded", "failed", "canceled", "queued"]
     output: str | None = None
@@ -74,7 +74,11 @@ class Attempt:
             delta = json.clean_text(str(data))
             self.unwritten += len(delta)
             last = self.said[-1] if self.said else None
-            if last is not None and last.type == "text" and sum(map(len, last.parts)) + len(delta) < MAX_EVENT_BYTES // 6:
+            if (
+                last is not None
+                and last.type == "text"
+                and sum(map(len, last.parts)) + len(delta) < MAX_EVENT_BYTES // 6
+            ):
                 last.parts.append(delta)
                 return
             self.said.append(_Said("text", [delta]))
@@ -82,7 +86,8 @@ class Attempt:
         text = json.dumps(data)
         if len(text) > MAX_EVENT_BYTES:
             raise InvalidInput(
-                f"An event of type {kind!r} has {len(text):,} bytes; {MAX_EVENT_BYTES:,} is the most. Put large data in a file."
+                f"An event of type {kind!r} has {len(text):,} bytes; {MAX_EVENT_BYTES:,} is the most. "
+                "Put large data in a file."
             )
         self.unwritten += len(text)
         self.said.append(_Said(kind, [text], step))

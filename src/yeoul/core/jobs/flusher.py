@@ -102,7 +102,11 @@ class Flusher:
         batch = {attempt: taken for attempt in dirty if (taken := attempt.take())}
         for attempt in dirty:
             attempt.waiting = []
-        held = {row[0] for row in await self._until_done(queries.FLUSH, _flush_arguments(batch), list(batch))} if batch else set()
+        held = (
+            {row[0] for row in await self._until_done(queries.FLUSH, _flush_arguments(batch), list(batch))}
+            if batch
+            else set()
+        )
         EVENTS_WRITTEN.inc(sum(len(taken) for attempt, taken in batch.items() if attempt.job_id in held))
         if held:
             self._ringer.ring(STREAMS_GREW, held)
@@ -128,7 +132,9 @@ class Flusher:
             if not done.done():
                 done.set_result(statuses.get(attempt.job_id))
 
-    async def _until_done(self, query: LiteralString, arguments: dict[str, object], attempts: list[Attempt]) -> list[Row]:
+    async def _until_done(
+        self, query: LiteralString, arguments: dict[str, object], attempts: list[Attempt]
+    ) -> list[Row]:
         """Executes until the database has answered; an error that is not the connection's breaks the attempts."""
         delay = 0.05
         while True:

@@ -2,11 +2,11 @@
 
 FLUSH = """
 WITH e AS (
-    SELECT * FROM unnest(%(job_ids)s::uuid[], %(epochs)s::int[], %(seqs)s::bigint[], %(types)s::text[], %(datas)s::text[])
-        t(job_id, epoch, seq, type, data)
+    SELECT * FROM unnest(%(job_ids)s::uuid[], %(epochs)s::int[], %(seqs)s::bigint[], %(types)s::text[],
+                         %(datas)s::text[]) t(job_id, epoch, seq, type, data)
 ), s AS (
-    SELECT * FROM unnest(%(step_jobs)s::uuid[], %(step_roots)s::uuid[], %(step_names)s::text[], %(step_outputs)s::text[],
-                         %(step_ends)s::bigint[]) t(job_id, root_id, name, output, seq_end)
+    SELECT * FROM unnest(%(step_jobs)s::uuid[], %(step_roots)s::uuid[], %(step_names)s::text[],
+                         %(step_outputs)s::text[], %(step_ends)s::bigint[]) t(job_id, root_id, name, output, seq_end)
 ), held AS MATERIALIZED (
     SELECT j.id, j.owner_id FROM jobs j
     JOIN (SELECT DISTINCT job_id, epoch FROM e) d ON d.job_id = j.id AND d.epoch = j.epoch
@@ -35,8 +35,8 @@ nothing twice: an epoch has one writer, and its seqs are its own.
 
 FINISH = """
 WITH f AS (
-    SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::int[], %(statuses)s::text[], %(outputs)s::text[], %(errors)s::text[],
-                         %(delays)s::float8[], %(given_back)s::int[])
+    SELECT * FROM unnest(%(ids)s::uuid[], %(epochs)s::int[], %(statuses)s::text[], %(outputs)s::text[],
+                         %(errors)s::text[], %(delays)s::float8[], %(given_back)s::int[])
         t(id, epoch, status, output, error, delay, given_back)
 ), held AS MATERIALIZED (
     SELECT j.id, CASE WHEN j.cancel_requested THEN 'canceled' ELSE f.status END AS status,
@@ -56,15 +56,17 @@ UPDATE jobs j SET
 FROM held h WHERE h.id = j.id
 RETURNING j.id, j.status, (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id)
 """
-"""Ends attempts, fenced: to a terminal status, or back to the queue after `delay` seconds. Returns id, status, owner's stream.
+"""Ends attempts, fenced: to a terminal status, or back to the queue after `delay` seconds.
 
-A cancel that reached the row first wins. One statement, so that streams and jobs are locked in one order everywhere.
+Returns id, status and the owner's stream. A cancel that reached the row first wins. One statement, so that streams and
+jobs are locked in one order everywhere.
 """
 
 HEARTBEAT = """
 WITH beat AS (
     INSERT INTO workers (id, host, pid, concurrency, kinds, running, expires_at)
-    VALUES (%(id)s, %(host)s, %(pid)s, %(concurrency)s, %(kinds)s, %(running)s, now() + make_interval(secs => %(lease)s))
+    VALUES (%(id)s, %(host)s, %(pid)s, %(concurrency)s, %(kinds)s, %(running)s,
+            now() + make_interval(secs => %(lease)s))
     ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, running = excluded.running
 )
 SELECT id, epoch, cancel_requested FROM jobs WHERE worker_id = %(id)s AND status = 'running'
@@ -80,7 +82,9 @@ HOLDS = "SELECT EXISTS (SELECT FROM jobs WHERE id = %s AND epoch = %s AND status
 SWEEP_LOST = """
 WITH lost AS MATERIALIZED (
     SELECT j.id,
-           CASE WHEN j.cancel_requested THEN 'canceled' WHEN j.attempt >= j.max_attempts THEN 'failed' ELSE 'queued' END AS status
+           CASE WHEN j.cancel_requested THEN 'canceled'
+                WHEN j.attempt >= j.max_attempts THEN 'failed'
+                ELSE 'queued' END AS status
     FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
     WHERE j.status = 'running' AND (w.id IS NULL OR w.expires_at < now())
     ORDER BY j.id LIMIT 500 FOR UPDATE OF j SKIP LOCKED

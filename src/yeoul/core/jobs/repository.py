@@ -14,9 +14,10 @@ from yeoul.core.base.ids import new_shared_stream_id
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs.tables import Job
 
-_SUBMIT = text(
-    "SELECT * FROM yeoul.submit_job(:id, :kind, cast(:input AS jsonb), :priority, :run_at, :max_attempts, :retry_of, :root_id, :max_queued)"
-)
+_SUBMIT = text("""
+    SELECT * FROM yeoul.submit_job(:id, :kind, cast(:input AS jsonb), :priority, :run_at, :max_attempts, :retry_of,
+                                   :root_id, :max_queued)
+""")
 _CANCEL = text("SELECT * FROM yeoul.cancel_job(:id)")
 _PLACE = text("SELECT place, eta_seconds FROM yeoul.queue_place(:id)")
 
@@ -38,14 +39,16 @@ class NewJob:
 async def submit(session: AsyncSession, job: NewJob, *, max_queued: int) -> Job | None:
     """Inserts a job of the user in scope; null when they have ``max_queued`` waiting already."""
     values = {**vars(job), "input": json.dumps(job.input), "max_queued": max_queued}
-    return await session.scalar(select(Job).from_statement(_SUBMIT), values)
+    made: Job | None = await session.scalar(select(Job).from_statement(_SUBMIT), values)
+    return made
 
 
 async def cancel(session: AsyncSession, job_id: UUID) -> Job | None:
     """Cancels a queued job, asks a running one to stop, leaves a terminal one; null when there is none."""
-    return await session.scalar(
+    job: Job | None = await session.scalar(
         select(Job).from_statement(_CANCEL), {"id": job_id}, execution_options={"populate_existing": True}
     )
+    return job
 
 
 async def get(session: AsyncSession, job_id: UUID) -> Job | None:
@@ -90,6 +93,4 @@ async def user_stream(session: AsyncSession, user_id: UUID) -> tuple[UUID, int, 
 
 async def database_now(session: AsyncSession) -> datetime:
     """The database's time, which is everybody's."""
-    now = await session.scalar(select(func.now()))
-    assert now is not None  # noqa: S101  (now() is never null)
-    return now
+    return (await session.scalars(select(func.now()))).one()

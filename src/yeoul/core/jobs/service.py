@@ -5,12 +5,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from yeoul.core.base import json
 from yeoul.core.base.pagination import Page, decode_cursor, page
 from yeoul.core.db.database import Database, after_commit
 from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW, Ringer
 from yeoul.core.events.hub import EventHub, Subscription
 from yeoul.core.events.schemas import Event, reset
-from yeoul.core.base import json
 from yeoul.core.jobs import repository
 from yeoul.core.jobs.errors import JobNotFound
 from yeoul.core.jobs.schemas import TERMINAL, JobOut

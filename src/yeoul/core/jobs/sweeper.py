@@ -28,7 +28,10 @@ KEEP_SHARED_EVENTS = 1000
 """Events kept of a shared stream; clients further behind are told to reset."""
 
 WORKER_LOST = json.dumps(
-    {"code": "worker_lost", "message": "The worker that ran this job stopped answering. Retry it if it has failed for good."}
+    {
+        "code": "worker_lost",
+        "message": "The worker that ran this job stopped answering. Retry it if it has failed for good.",
+    }
 )
 
 
@@ -45,7 +48,14 @@ class Sweeper:
     """Looks every second, and at every moment a waiting job falls due."""
 
     def __init__(
-        self, database: Database, listen: ListenHub, ringer: Ringer, doorbell: Doorbell, *, lease: float, kinds: list[str]
+        self,
+        database: Database,
+        listen: ListenHub,
+        ringer: Ringer,
+        doorbell: Doorbell,
+        *,
+        lease: float,
+        kinds: list[str],
     ) -> None:
         self._line = database.line("sweep")
         self._listen = listen
@@ -100,7 +110,7 @@ class Sweeper:
         return TICK_SECONDS if due is None else min(max(float(due), 0.01), TICK_SECONDS)
 
     async def _leases_count(self) -> bool:
-        """Whether an expired lease means a dead worker: not when it was the database, or this process, that was away."""
+        """Whether an expired lease means a dead worker: not when the database, or this process, was away."""
         since = self._listen.connected_since
         if since is None or asyncio.get_running_loop().time() - since < self._lease:
             return False

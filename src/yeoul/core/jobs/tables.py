@@ -62,9 +62,21 @@ class Job(Base):
 
     __table_args__ = (
         CheckConstraint("priority BETWEEN 0 AND 9"),
-        Index("jobs_ready", desc("priority"), "fair_at", "id", postgresql_where=text("status = 'queued' AND fair_at IS NOT NULL")),
-        Index("jobs_ready_flow", "priority", "owner_id", "fair_at", "id",
-              postgresql_where=text("status = 'queued' AND fair_at IS NOT NULL")),
+        Index(
+            "jobs_ready",
+            desc("priority"),
+            "fair_at",
+            "id",
+            postgresql_where=text("status = 'queued' AND fair_at IS NOT NULL"),
+        ),
+        Index(
+            "jobs_ready_flow",
+            "priority",
+            "owner_id",
+            "fair_at",
+            "id",
+            postgresql_where=text("status = 'queued' AND fair_at IS NOT NULL"),
+        ),
         Index("jobs_due", "run_at", postgresql_where=text("status = 'queued' AND fair_at IS NULL")),
         Index("jobs_running", "worker_id", postgresql_where=text("status = 'running'")),
         Index("jobs_queued", "owner_id", postgresql_where=_QUEUED),

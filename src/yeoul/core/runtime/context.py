@@ -21,7 +21,9 @@ Result = TypeVar("Result")
 class Context:
     """One attempt's hands. Every method may raise ``LostLease``: let it pass, the job is another worker's by then."""
 
-    def __init__(self, attempt: Attempt, flusher: Flusher, services: Services, check: Callable[[Attempt], Awaitable[None]]) -> None:
+    def __init__(
+        self, attempt: Attempt, flusher: Flusher, services: Services, check: Callable[[Attempt], Awaitable[None]]
+    ) -> None:
         self._attempt = attempt
         self._flusher = flusher
         self._check = check
@@ -69,7 +71,7 @@ class Context:
     async def step(self, name: str, run: Callable[[], Awaitable[Result]], output: type[Result]) -> Result: ...
     @overload
     async def step(self, name: str, run: Callable[[], Awaitable[Any]]) -> Any: ...  # noqa: ANN401  (any JSON)
-    async def step(self, name: str, run: Callable[[], Awaitable[Any]], output: Any = Any) -> Any:  # noqa: ANN401
+    async def step(self, name: str, run: Callable[[], Awaitable[Any]], output: Any = Any) -> Any:
         """Runs a named part once: its result is stored, and later attempts and retries take it from there.
 
         The result must be JSON, or a type that ``output`` names. Text streamed inside stays valid after a crash.
@@ -99,6 +101,9 @@ class Context:
             if isinstance(part, TextDelta):
                 await self.text(part.text)
             else:
-                await self.emit("usage", part.model_dump(mode="json", include={"model", "usage", "cost", "time_ms", "first_token_ms"}))
+                await self.emit(
+                    "usage",
+                    part.model_dump(mode="json", include={"model", "usage", "cost", "time_ms", "first_token_ms"}),
+                )
                 return part
         raise AssertionError("a model's stream ends with what it used")

@@ -11,7 +11,7 @@ from yeoul.core.runtime.context import Context
 Input = TypeVar("Input", bound=BaseModel)
 
 
-def handler(  # noqa: PLR0913  (each is a rule of the kind, by keyword)
+def handler(
     name: str,
     *,
     max_attempts: int | None = None,
@@ -29,7 +29,9 @@ def handler(  # noqa: PLR0913  (each is a rule of the kind, by keyword)
         returned = hints.pop("return", None)
         taken: list[Any] = list(hints.values())
         if len(taken) != 2 or not (isinstance(taken[1], type) and issubclass(taken[1], BaseModel)):  # noqa: PLR2004
-            raise TypeError(f"handler {name!r} must be `async def f(ctx: Context, input: SomeModel) -> SomeModel | None`")
+            raise TypeError(
+                f"handler {name!r} must be `async def f(ctx: Context, input: SomeModel) -> SomeModel | None`"
+            )
         output = returned if isinstance(returned, type) and issubclass(returned, BaseModel) else None
         return Kind(
             name=name,

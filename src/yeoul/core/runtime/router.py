@@ -21,7 +21,9 @@ MAX_SEQ = 2**63 - 1
 
 Cursor = Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="The seq of the last event you hold.")]
 LastEventId = Annotated[int | None, Header(ge=0, le=MAX_SEQ, description="What browsers send instead of `after`.")]
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, description="The same key twice makes one job.")]
+IdempotencyKey = Annotated[
+    str | None, Header(min_length=1, max_length=255, description="The same key twice makes one job.")
+]
 
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED)
@@ -128,7 +130,9 @@ async def cancel_job(
     principal: CurrentPrincipal,
     services: CurrentServices,
     response: Response,
-    wait: Annotated[float, Query(ge=0, le=60, description="Answer only once the job has ended, for so many seconds.")] = 0,
+    wait: Annotated[
+        float, Query(ge=0, le=60, description="Answer only once the job has ended, for so many seconds.")
+    ] = 0,
 ) -> JobOut:
     """Cancels the job. One that has ended stays as it ended. 202 while its worker has yet to stop."""
     async with services.database.as_user(principal.user_id) as session:

@@ -57,7 +57,9 @@ async def open_database(settings: Settings, metadata: MetaData, *, migrations: b
     """
     if settings.database_url is not None:
         if settings.service_database_url is None:
-            raise Unavailable("YEOUL_DATABASE_URL is set, so YEOUL_SERVICE_DATABASE_URL is needed too: the yeoul_service login.")
+            raise Unavailable(
+                "YEOUL_DATABASE_URL is set, so YEOUL_SERVICE_DATABASE_URL is needed too: the yeoul_service login."
+            )
         urls = DatabaseUrls(settings.database_url, settings.service_database_url, settings.admin_database_url)
         if migrations and urls.admin is not None:
             await asyncio.to_thread(migrate.upgrade_to_head, urls.admin, urls.app, urls.service, metadata)
@@ -72,7 +74,9 @@ async def open_database(settings: Settings, metadata: MetaData, *, migrations: b
         )
         if migrations:
             await asyncio.to_thread(migrate.ensure_database, server.url("postgres", "postgres"), DATABASE_NAME)
-            await asyncio.to_thread(migrate.upgrade_to_head, server.url("postgres", DATABASE_NAME), urls.app, urls.service, metadata)
+            await asyncio.to_thread(
+                migrate.upgrade_to_head, server.url("postgres", DATABASE_NAME), urls.app, urls.service, metadata
+            )
         yield urls
     finally:
         await asyncio.to_thread(server.close)
@@ -122,7 +126,11 @@ async def _migrated(database: Database) -> str | None:
     except (SQLAlchemyError, OSError, TimeoutError):
         return "The schema's version cannot be read. Run `yeoul migrate`."
     newest = migrate.head()
-    return None if revision == newest else f"The database is at revision {revision}, this version needs {newest}. Run `yeoul migrate`."
+    return (
+        None
+        if revision == newest
+        else f"The database is at revision {revision}, this version needs {newest}. Run `yeoul migrate`."
+    )
 
 
 async def _somebody_works(database: Database) -> str | None:

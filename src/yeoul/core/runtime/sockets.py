@@ -84,7 +84,9 @@ async def follow(websocket: WebSocket, principal: CurrentPrincipal, services: Cu
 
 
 class _Connection:
-    def __init__(self, websocket: WebSocket, principal: Principal, services: Services, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, websocket: WebSocket, principal: Principal, services: Services, group: asyncio.TaskGroup
+    ) -> None:
         self._websocket = websocket
         self._principal = principal
         self._services = services
@@ -95,13 +97,14 @@ class _Connection:
     async def serve(self) -> None:
         while True:
             text = await self._websocket.receive_text()
+            if len(text) > MAX_MESSAGE_CHARS:
+                error = InvalidInput(f"A message has at most {MAX_MESSAGE_CHARS:,} characters.")
+                await self._problem(None, error)
+                continue
             try:
-                if len(text) > MAX_MESSAGE_CHARS:
-                    raise InvalidInput(f"A message has at most {MAX_MESSAGE_CHARS:,} characters.")
                 message = _message.validate_json(text)
             except ValidationError:
-                await self._problem(None, InvalidInput("Send {type: subscribe | unsubscribe | ping, stream, after}."))
-            except InvalidInput as error:
+                error = InvalidInput("Send {type: subscribe | unsubscribe | ping, stream, after}.")
                 await self._problem(None, error)
             else:
                 await self._take(message)
@@ -129,7 +132,9 @@ class _Connection:
         except YeoulError as error:
             await self._problem(message.stream, error)
             return
-        await self._send(json.dumps({"type": "subscribed", "stream": message.stream, "after": watch.subscription.last_seq}))
+        await self._send(
+            json.dumps({"type": "subscribed", "stream": message.stream, "after": watch.subscription.last_seq})
+        )
         await self._send_events(message.stream, watch.before)
         if not watch.over:
             async with watch.subscription, aclosing(watch.subscription.batches()) as batches:
@@ -162,7 +167,9 @@ class _Connection:
                 await self._websocket.send_text(text)
         except TimeoutError:
             with suppress(Exception):
-                await self._websocket.close(TRY_AGAIN_LATER, "You read too slowly. Connect again and resume from your cursors.")
+                await self._websocket.close(
+                    TRY_AGAIN_LATER, "You read too slowly. Connect again and resume from your cursors."
+                )
             raise WebSocketDisconnect(TRY_AGAIN_LATER) from None
 
     def close(self) -> None:

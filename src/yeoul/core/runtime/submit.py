@@ -41,7 +41,9 @@ async def submit(  # noqa: PLR0913  (the job's own fields, by keyword)
     value = given.model_dump(mode="json", exclude_unset=True)
     settings = services.settings
     if (size := len(json.dumps(value).encode())) > settings.max_input_bytes:
-        raise TooLarge(f"The input has {size:,} bytes; {settings.max_input_bytes:,} is the most. Put large data in a file.")
+        raise TooLarge(
+            f"The input has {size:,} bytes; {settings.max_input_bytes:,} is the most. Put large data in a file."
+        )
     new = NewJob(
         id=new_id(),
         kind=kind.name,
@@ -55,7 +57,8 @@ async def submit(  # noqa: PLR0913  (the job's own fields, by keyword)
     job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
     if job is None:
         raise TooManyQueued(
-            f"You have {settings.max_queued_per_user:,} jobs waiting, and that is the most. Wait for some to end, or cancel some.",
+            f"You have {settings.max_queued_per_user:,} jobs waiting, and that is the most. "
+            "Wait for some to end, or cancel some.",
             retry_after=10,
         )
     if job.fair_at is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 
 import psycopg
@@ -12,16 +12,16 @@ from prometheus_client import Counter, Gauge, Histogram
 from pydantic import BaseModel
 
 from yeoul.core.base import json
-from yeoul.core.base.errors import YeoulError
 from yeoul.core.base.ids import new_id
 from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW
 from yeoul.core.jobs import queries
-from yeoul.core.jobs.attempt import Attempt, Outcome
+from yeoul.core.jobs.attempt import Attempt
 from yeoul.core.jobs.errors import LostLease
 from yeoul.core.jobs.flusher import Flusher
 from yeoul.core.jobs.kinds import Kind
 from yeoul.core.jobs.sweeper import Sweeper, this_host
 from yeoul.core.runtime.context import Context
+from yeoul.core.runtime.outcomes import outcome_of
 from yeoul.core.runtime.services import Services
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,9 @@ UNWIND_SECONDS = 5.0
 
 RUNNING = Gauge("yeoul_worker_jobs_running", "Jobs this process is running.")
 FINISHED = Counter("yeoul_worker_attempts", "Attempts this process has ended.", ["kind", "status"])
-RUN_SECONDS = Histogram("yeoul_worker_attempt_seconds", "Duration of attempts.", ["kind"], buckets=(0.01, 0.1, 1, 5, 15, 60, 300, 1800))
+RUN_SECONDS = Histogram(
+    "yeoul_worker_attempt_seconds", "Duration of attempts.", ["kind"], buckets=(0.01, 0.1, 1, 5, 15, 60, 300, 1800)
+)
 LOST = Counter("yeoul_worker_leases_lost", "Attempts whose lease this process lost.")
 
 
@@ -157,11 +159,12 @@ class Worker:
         call = asyncio.create_task(self._call(kind, attempt))
         timer = asyncio.get_running_loop().call_later(kind.timeout, attempt.stop, "timeout")
         try:
-            await asyncio.wait({call, attempt.stopped}, return_when=asyncio.FIRST_COMPLETED)
+            futures: set[asyncio.Future[Any]] = {call, attempt.stopped}
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             if not call.done():
                 call.cancel()
                 await asyncio.wait({call}, timeout=UNWIND_SECONDS)
-            outcome = self._outcome(kind, attempt, call)
+            outcome = outcome_of(kind, attempt, call)
             status = "lost"
             if outcome is not None:
                 status = await self._flusher.finish(attempt, outcome) or "lost"
@@ -183,34 +186,6 @@ class Worker:
     async def _call(self, kind: Kind, attempt: Attempt) -> BaseModel | None:
         ctx = Context(attempt, self._flusher, self._services, self._check_lease)
         return await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
-
-    def _outcome(self, kind: Kind, attempt: Attempt, call: asyncio.Task[BaseModel | None]) -> Outcome | None:
-        """How the attempt ends; null when it is no longer ours to end."""
-        if attempt.stop_reason == "lost":
-            return None
-        if not call.done():
-            log.error("the handler does not end although it was cancelled; going on without it")
-        elif not call.cancelled() and call.exception() is None:
-            return Outcome("succeeded", output=json.dumps(call.result() or {}))
-        if attempt.stop_reason == "cancel":
-            return Outcome("canceled")
-        if attempt.stop_reason == "drain":
-            return Outcome("queued", error=_error("worker_stopping", "The worker was stopped; another goes on."), given_back=True)
-        if attempt.stop_reason == "timeout":
-            error, delay = _error("timeout", f"The attempt took longer than {kind.timeout:g} seconds."), None
-        elif call.done() and not call.cancelled() and isinstance(failure := call.exception(), YeoulError):
-            log.info("the handler failed", code=failure.code, error=failure.detail)
-            error, delay = json.dumps({"code": failure.code, "message": failure.detail, **failure.extra}), failure.retry_after
-            if not failure.retryable:
-                return Outcome("failed", error=error)
-        elif call.done() and not call.cancelled() and isinstance(call.exception(), LostLease):
-            return None
-        else:
-            log.error("the handler broke", exc_info=call.exception() if call.done() and not call.cancelled() else None)
-            error, delay = _error("internal", "Something went wrong in our code. The log has it under this job's id."), None
-        if attempt.attempt >= attempt.max_attempts:
-            return Outcome("failed", error=error)
-        return Outcome("queued", error=error, delay=max(delay or 0, kind.backoff.seconds(attempt.attempt)))
 
     # The lease
 
@@ -261,10 +236,6 @@ class Worker:
         for job_id in ids:
             if attempt := self._running.get(UUID(job_id)):
                 attempt.stop("cancel")
-
-
-def _error(code: str, message: str) -> str:
-    return json.dumps({"code": code, "message": message})
 
 
 async def _cancel(task: asyncio.Task[NoReturn]) -> None:

@@ -9,7 +9,7 @@ connection: Connection = context.config.attributes["connection"]
 metadata: MetaData = context.config.attributes["metadata"]
 
 
-def _ours(name: str | None, kind: str, parents: Any) -> bool:  # noqa: ANN401  (Alembic's own signature)
+def _ours(name: str | None, kind: str, _parents: Any) -> bool:  # noqa: ANN401  (Alembic's own signature)
     """Whether a thing found in the database is compared: our schema, without the event log's daily partitions."""
     if kind == "schema":
         return name == metadata.schema

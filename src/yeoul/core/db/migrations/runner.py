@@ -1,4 +1,4 @@
-"""What needs Alembic. Imported only when there is something to migrate or to compare: it takes a quarter of a second."""
+"""What needs Alembic: imported only when there is something to migrate or compare, since it takes 0.25 s."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
 """The doorbell seam: how workers hear that jobs are ready.
 
-A bell carries nothing. A lost ring costs latency (every worker also looks by the clock), a ring too many one empty claim.
+A bell carries nothing. A lost ring costs latency, since every worker also looks by the clock; a ring too many costs one
+empty claim.
 """
 
 from collections.abc import Callable
