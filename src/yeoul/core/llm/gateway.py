@@ -1,0 +1,117 @@
+"""The one door to every model."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+
+import structlog
+
+from yeoul.core.llm.catalogue import Catalogue, Route
+from yeoul.core.llm.errors import ModelError, ModelTimeout
+from yeoul.core.llm.providers.base import Connection, Provider
+from yeoul.core.llm.providers.registry import connect
+from yeoul.core.llm.schemas import Completed, CompletionRequest, ModelInfo, TextDelta
+from yeoul.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a call is tried here, and how long it waits in between, in seconds.
+
+    Only for hiccups: what needs longer than ``longest`` is left to the job's own retry, which survives a restart.
+    """
+
+    attempts: int = 3
+    first: float = 0.5
+    longest: float = 5
+
+    def delay(self, attempt: int, error: ModelError) -> float | None:
+        """Seconds to wait after the attempt of this number (from 1) failed; None: give up."""
+        asked = error.retry_after or 0
+        hiccup = error.retryable and not isinstance(error, ModelTimeout)  # minutes of silence are none
+        if not hiccup or attempt >= self.attempts or asked > self.longest:
+            return None
+        backoff = min(self.first * 2.0 ** (attempt - 1), self.longest)
+        return max(asked, backoff * random.uniform(0.5, 1))  # noqa: S311  (jitter, not a secret)
+
+
+class Gateway:
+    """Asks models. One per process; ``aclose`` ends its connections and the local model's process."""
+
+    def __init__(self, settings: Settings, *, retry: Retry | None = None) -> None:
+        self._settings = settings
+        self._catalogue = Catalogue(settings)
+        self._retry = retry or Retry()
+        self._connections: dict[str, Connection] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._opening = asyncio.Lock()
+
+    def models(self) -> list[ModelInfo]:
+        """Every listed model, the usable ones first. The first call takes 0.7 s: make it off the event loop."""
+        return self._catalogue.models()
+
+    def route(self, model: str) -> Route:
+        """Where a model id (or ``default``) leads; raises ``UnknownModel`` or ``ModelNotReady``."""
+        return self._catalogue.route(model)
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
+        """Asks a model: yields its text as it comes, and ``Completed`` last. Raises a ``ModelError``.
+
+        What may pass is tried again, but never after the first piece of text. Cancelling the task that waits for the
+        next item closes the connection to the provider at once; one that stops asking for items must close the
+        generator: ``async with aclosing(gateway.stream(request)) as items``.
+        """
+        route = self.route(request.model)
+        connection = await self._connection(route.provider)
+        # Deferred: pydantic-ai takes over a second to import, and a process that only answers HTTP never needs it.
+        call = await asyncio.to_thread(import_module, "yeoul.core.llm.call")
+        async with self._slot(route.provider):  # waiting for a turn is not the model's silence: the clock starts after
+            clock = call.Clock(total=self._settings.model_timeout_seconds, idle=self._settings.model_idle_seconds)
+            attempt, begun = 0, False
+            while True:
+                attempt += 1
+                try:
+                    async with aclosing(call.attempt(connection, route, request, clock)) as items:
+                        async for item in items:
+                            begun = True
+                            yield item
+                except ModelError as error:
+                    delay = None if begun else self._retry.delay(attempt, error)
+                    if delay is None:
+                        raise
+                    log.warning("model call tried again", model=route.id, attempt=attempt, code=error.code, wait=delay)
+                else:
+                    return
+                await asyncio.sleep(delay)
+
+    async def complete(self, request: CompletionRequest) -> Completed:
+        """Asks a model and waits for the whole answer. Raises a ``ModelError``."""
+        async with aclosing(self.stream(request)) as items:
+            async for item in items:
+                if isinstance(item, Completed):
+                    return item
+        raise AssertionError("a stream that ends well ends with Completed")
+
+    async def aclose(self) -> None:
+        """Ends every connection, and the local model's process."""
+        connections, self._connections = self._connections, {}
+        await asyncio.gather(*(connection.aclose() for connection in connections.values()))
+
+    async def _connection(self, provider: Provider) -> Connection:
+        if (known := self._connections.get(provider.name)) is not None:
+            return known
+        async with self._opening:
+            if provider.name not in self._connections:
+                # In a thread: the SDK's import takes seconds, which the event loop does not have.
+                opened = await asyncio.to_thread(connect, provider, self._settings)
+                self._connections[provider.name] = opened
+            return self._connections[provider.name]
+
+    def _slot(self, provider: Provider) -> AbstractAsyncContextManager[object]:
+        slots = provider.slots(self._settings)
+        return nullcontext() if slots is None else self._slots.setdefault(provider.name, asyncio.Semaphore(slots))

@@ -1,0 +1,73 @@
+"""What a provider is to the rest of the room: a description that costs nothing, and a connection made on first use."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from yeoul.core.llm.schemas import Capability, Parameters
+from yeoul.settings import Settings
+
+if TYPE_CHECKING:  # over a second to import, and the catalogue needs none of it
+    from pydantic_ai.models import Model
+    from pydantic_ai.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model worth listing. What is None is looked up in the price list, by ``name``."""
+
+    name: str
+    title: str | None = None
+    context: int | None = None
+    capabilities: tuple[Capability, ...] = ("text", "stream")
+    ignores: frozenset[str] = frozenset()
+    """Parameters it does nothing with, beside those all of its provider's models ignore."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One provider. ``module`` holds ``connect(settings) -> Connection`` and is imported on first use."""
+
+    name: str
+    title: str
+    module: str
+    models: Callable[[Settings], Sequence[KnownModel]]
+    """The models to list, the provider's default first."""
+    missing: Callable[[Settings], str | None]
+    """What to do before this provider can be used; None when it can."""
+    open: bool = True
+    """Whether names beyond ``models`` are passed on: vendors add models faster than we release."""
+    price_list: str | None = None
+    """The provider's id in genai-prices; None: prices are unknown."""
+    free: bool = False
+    ignores: frozenset[str] = frozenset()
+    """Parameters its models do nothing with."""
+    slots: Callable[[Settings], int | None] = lambda _: None
+    """Calls it can answer at a time; None: as many as we like."""
+    key_name: str | None = None
+    """The environment variable of its key, for words."""
+
+    def find(self, name: str, settings: Settings) -> KnownModel | None:
+        """The model of this name; None when there is none."""
+        listed = next((model for model in self.models(settings) if model.name == name), None)
+        return listed or (KnownModel(name) if self.open and name else None)
+
+    def honours(self, model: KnownModel) -> list[str]:
+        """The parameters a model honours."""
+        return [name for name in Parameters.model_fields if name not in self.ignores | model.ignores]
+
+
+class Connection(ABC):
+    """An open provider: its HTTP client, or its process. Lives as long as the gateway."""
+
+    settings: "ModelSettings"
+    """Goes below the parameters of every request."""
+
+    @abstractmethod
+    async def model(self, name: str) -> "Model":
+        """The model of this name, ready to be called. Raises a ``ModelError`` when it cannot be."""
+
+    async def aclose(self) -> None:
+        """Closes it for good."""
+        return

@@ -1,0 +1,15 @@
+"""Any server that speaks OpenAI's chat completions: Ollama, vLLM, LM Studio, a gateway of one's own."""
+
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+
+from yeoul.core.llm.providers.sdk import SdkConnection, secret
+from yeoul.settings import Settings
+
+
+def connect(settings: Settings) -> SdkConnection:
+    """Opens the server at ``compatible_base_url``."""
+    provider = OpenAICompatibleProvider(
+        "compatible", base_url=settings.compatible_base_url or "", api_key=secret(settings.compatible_api_key)
+    )
+    return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider))

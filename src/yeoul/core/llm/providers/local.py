@@ -1,0 +1,54 @@
+"""The local model: a llama.cpp server in a process of its own, asked like any OpenAI-compatible one."""
+
+import asyncio
+
+from pydantic_ai.models import Model
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.settings import ModelSettings
+
+from yeoul.core.llm.local import LocalServer
+from yeoul.core.llm.providers.base import Connection
+from yeoul.core.llm.providers.openai import STRICT
+from yeoul.core.llm.providers.sdk import SdkConnection
+from yeoul.settings import Settings
+
+_LONGEST_ANSWER = 1024
+"""Tokens of an answer that was given no limit: a small model may otherwise ramble until its context is full."""
+
+
+class LocalConnection(Connection):
+    """The local model's process, and the connection to the one that runs now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = ModelSettings(max_retries=0, timeout=settings.model_timeout_seconds, max_tokens=_LONGEST_ANSWER)
+        self._all = settings
+        self._server = LocalServer(settings)
+        self._sdk: SdkConnection | None = None
+        self._address: str | None = None
+        self._changing = asyncio.Lock()
+
+    async def model(self, name: str) -> Model:
+        """The local model; starts its process when there is none."""
+        address, key = await self._server.address()
+        async with self._changing:
+            if self._sdk is None or self._address != address:
+                if self._sdk is not None:
+                    await self._sdk.aclose()
+                provider = OpenAICompatibleProvider("local", base_url=f"{address}/v1", api_key=key)
+                self._sdk = SdkConnection(
+                    self._all, provider, lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT)
+                )
+                self._address = address
+            return await self._sdk.model(name)
+
+    async def aclose(self) -> None:
+        """Ends the process."""
+        if self._sdk is not None:
+            await self._sdk.aclose()
+        await self._server.stop()
+
+
+def connect(settings: Settings) -> LocalConnection:
+    """Makes the connection; its process starts with the first question."""
+    return LocalConnection(settings)

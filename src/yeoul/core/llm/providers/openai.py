@@ -1,0 +1,18 @@
+"""OpenAI, by its chat completions API."""
+
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from yeoul.core.llm.providers.sdk import SdkConnection, secret
+from yeoul.settings import Settings
+
+STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
+"""A stream that ends without saying why broke off. Of servers that are only compatible, some never say."""
+
+
+def connect(settings: Settings) -> SdkConnection:
+    """Opens OpenAI."""
+    # A server of one's own behind OPENAI_BASE_URL may want no key; the SDK insists on one.
+    provider = OpenAIProvider(base_url=settings.openai_base_url, api_key=secret(settings.openai_api_key) or "none")
+    return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT))

@@ -1,0 +1,158 @@
+"""Every provider. Adding one: a module beside this with ``connect(settings)``, and an entry here."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from yeoul.core.llm import weights
+from yeoul.core.llm.providers.base import Connection, KnownModel, Provider
+from yeoul.settings import Settings
+
+_HERE = "yeoul.core.llm.providers"
+
+
+def _needs(field: str, key_name: str, *, or_url: str | None = None) -> Callable[[Settings], str | None]:
+    def missing(settings: Settings) -> str | None:
+        if getattr(settings, field) is not None or (or_url is not None and getattr(settings, or_url) is not None):
+            return None
+        return f"{key_name} is missing: set it or choose another model."
+
+    return missing
+
+
+def _fixed(*models: KnownModel) -> Callable[[Settings], Sequence[KnownModel]]:
+    return lambda _: models
+
+
+def _thinks(name: str, *ignores: str) -> KnownModel:
+    return KnownModel(name, capabilities=("text", "stream", "reasoning"), ignores=frozenset(ignores))
+
+
+def _searches(name: str) -> KnownModel:
+    return KnownModel(name, capabilities=("text", "stream", "search"))
+
+
+def _compatible_models(settings: Settings) -> Sequence[KnownModel]:
+    return [KnownModel(name) for name in settings.compatible_models]
+
+
+def _compatible_missing(settings: Settings) -> str | None:
+    if settings.compatible_base_url is not None:
+        return None
+    return "YEOUL_COMPATIBLE_BASE_URL is missing: set it to your server's address or choose another model."
+
+
+def _local_models(settings: Settings) -> Sequence[KnownModel]:
+    chosen = weights.describe(settings.local_model)
+    return [KnownModel(chosen.name, title=chosen.title, context=settings.local_context)]
+
+
+def _local_missing(settings: Settings) -> str | None:
+    if not settings.local_enabled:
+        return "The local model is switched off: set YEOUL_LOCAL_ENABLED=true or choose another model."
+    if find_spec("xllamacpp") is None:
+        return "The local model needs an extra: run `pip install 'yeoul[local]'`."
+    return weights.missing(settings.local_model, settings.weights_dir)
+
+
+def _fake_missing(settings: Settings) -> str | None:
+    return None if settings.fake_models else "The scripted models are for tests: set YEOUL_FAKE_MODELS=true."
+
+
+# OpenAI's and Anthropic's models take no sampling parameters while they think.
+_SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+
+_FAKES = (
+    *("echo", "slow", "script", "blocked", "silent"),
+    *("error-400", "error-401", "error-429", "error-500", "error-529", "error-context"),
+)
+
+# In the order in which `default` looks for one that is set up.
+_ALL = (
+    Provider(
+        name="openai",
+        title="OpenAI",
+        module=f"{_HERE}.openai",
+        models=_fixed(
+            _thinks("gpt-6.1-terra", *_SAMPLING),
+            _thinks("gpt-6.1-sol", *_SAMPLING),
+            _thinks("gpt-6-luna", *_SAMPLING),
+            _thinks("gpt-6-astra", *_SAMPLING),
+            KnownModel("gpt-4.1-mini"),
+        ),
+        missing=_needs("openai_api_key", "OPENAI_API_KEY", or_url="openai_base_url"),
+        price_list="openai",
+        key_name="OPENAI_API_KEY",
+    ),
+    Provider(
+        name="anthropic",
+        title="Anthropic",
+        module=f"{_HERE}.anthropic",
+        models=_fixed(
+            _thinks("claude-sonnet-5-5", *_SAMPLING),
+            _thinks("claude-haiku-5-5", *_SAMPLING),
+            _thinks("claude-opus-5-5", *_SAMPLING),
+            _thinks("claude-fable-5-2", *_SAMPLING),
+            KnownModel("claude-haiku-4-5"),
+        ),
+        missing=_needs("anthropic_api_key", "ANTHROPIC_API_KEY"),
+        price_list="anthropic",
+        ignores=frozenset({"seed", "presence_penalty", "frequency_penalty"}),
+        key_name="ANTHROPIC_API_KEY",
+    ),
+    Provider(
+        name="gemini",
+        title="Gemini",
+        module=f"{_HERE}.gemini",
+        models=_fixed(_thinks("gemini-3.8-flash"), _thinks("gemini-3.5-flash-lite"), _thinks("gemini-4-argon")),
+        missing=_needs("gemini_api_key", "GEMINI_API_KEY"),
+        price_list="google",
+        key_name="GEMINI_API_KEY",
+    ),
+    Provider(
+        name="perplexity",
+        title="Perplexity",
+        module=f"{_HERE}.perplexity",
+        models=_fixed(_searches("sonar"), _searches("sonar-pro"), _searches("sonar-reasoning-pro")),
+        missing=_needs("perplexity_api_key", "PERPLEXITY_API_KEY"),
+        price_list="perplexity",
+        ignores=frozenset({"seed", "stop"}),
+        key_name="PERPLEXITY_API_KEY",
+    ),
+    Provider(
+        name="compatible",
+        title="The OpenAI-compatible server",
+        module=f"{_HERE}.compatible",
+        models=_compatible_models,
+        missing=_compatible_missing,
+        key_name="YEOUL_COMPATIBLE_API_KEY",
+    ),
+    Provider(
+        name="local",
+        title="The local model",
+        module=f"{_HERE}.local",
+        models=_local_models,
+        missing=_local_missing,
+        open=False,
+        free=True,
+        slots=lambda settings: settings.local_parallel,
+    ),
+    Provider(
+        name="fake",
+        title="The scripted model",
+        module=f"{_HERE}.fake",
+        models=_fixed(*(KnownModel(name, context=1_000_000) for name in _FAKES)),
+        missing=_fake_missing,
+        open=False,
+        free=True,
+        ignores=frozenset({"temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty"}),
+    ),
+)
+
+PROVIDERS = {provider.name: provider for provider in _ALL}
+
+
+def connect(provider: Provider, settings: Settings) -> Connection:
+    """Opens a provider. Imports its SDK, which takes seconds: call this off the event loop."""
+    connection: Connection = import_module(provider.module).connect(settings)
+    return connection

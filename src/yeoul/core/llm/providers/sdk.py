@@ -1,0 +1,61 @@
+"""What the providers behind a vendor's SDK share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_ai.models import Model
+from pydantic_ai.providers import Provider
+from pydantic_ai.settings import ModelSettings
+
+from yeoul.core.llm.providers.base import Connection
+from yeoul.settings import Settings
+
+
+class SdkConnection(Connection):
+    """A provider behind an HTTP API.
+
+    ``build`` makes its model of a name. ``aclose`` closes the provider's HTTP client, and calls ``closes`` for one that
+    is not the provider's own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        provider: Provider[Any],
+        build: Callable[[str], Model],
+        *,
+        closes: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.settings = ModelSettings(
+            max_retries=0,  # the gateway retries, who knows what was already said
+            timeout=settings.model_timeout_seconds,  # the gateway's clock is the tighter one
+        )
+        self._provider = provider
+        self._build = build
+        self._models: dict[str, Model] = {}
+        self._open = AsyncExitStack()
+        self._entered = False
+        if closes is not None:
+            self._open.push_async_callback(closes)
+
+    async def model(self, name: str) -> Model:
+        """The model of this name."""
+        if not self._entered:
+            self._entered = True
+            await self._open.enter_async_context(self._provider)
+        if name not in self._models:
+            # In a thread: the first model of an SDK imports more of it and reads the price list.
+            self._models[name] = await asyncio.to_thread(self._build, name)
+        return self._models[name]
+
+    async def aclose(self) -> None:
+        """Closes the HTTP client."""
+        await self._open.aclose()
+
+
+def secret(key: SecretStr | None) -> str | None:
+    """The text of a key."""
+    return None if key is None else key.get_secret_value()

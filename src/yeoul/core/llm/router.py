@@ -1,0 +1,178 @@
+"""``/api/models`` and the model service's own ``/models``, ``/generate``, ``/batch_generate``.
+
+These ask a model at once, outside the queue: nothing is kept. Whoever wants an answer that survives a restart submits
+a job of the kind ``llm.complete``.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing, suppress
+from decimal import Decimal
+from typing import Annotated, Any, Self, TypeVar, cast
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from starlette.types import Message as AsgiMessage
+from starlette.types import Send
+
+from yeoul.core.auth.dependencies import current_principal
+from yeoul.core.base.errors import YeoulError
+from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
+from yeoul.core.http import problems
+from yeoul.core.llm.gateway import Gateway
+from yeoul.core.llm.schemas import (
+    DEFAULT_MODEL,
+    Completed,
+    CompletionRequest,
+    FinishReason,
+    Message,
+    Messages,
+    ModelInfo,
+    Parameters,
+    Text,
+    TextDelta,
+)
+
+MOST_IN_A_BATCH = 32
+AT_A_TIME = 4
+SLOW_CLIENT_SECONDS = 30
+"""How long a client may take to accept a piece: then we hang up, rather than keep the provider waiting."""
+_PATIENCE_SECONDS = 10
+"""How long an error may keep us from answering 200: after that it arrives inside the stream."""
+_CLIENT_LEFT = 499
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["models"], dependencies=[Depends(current_principal)])
+
+
+def gateway(request: Request) -> Gateway:
+    """The process's gateway."""
+    return cast("Gateway", request.app.state.services.gateway)
+
+
+GatewayDep = Annotated[Gateway, Depends(gateway)]
+
+
+# Plain functions: FastAPI runs them in a thread, and the first listing reads the price list.
+@router.get("/api/models")
+@router.get("/models")
+def list_models(gateway: GatewayDep) -> Models:
+    """Every model, the usable ones first; the others say what to do."""
+    models = gateway.models()
+    return Models(models=models, default=next((model.id for model in models if model.default), None))
+
+
+@router.post(
+    "/generate",
+    response_model=Generated,
+    responses={
+        200: {
+            "description": 'The answer; with `stream: true` as `data: {"text": "…"}` … `data: {"done": true, …}`, or '
+            '`data: {"error": {…}}` when it fails midway.',
+            "content": {"text/event-stream": {}},
+        }
+    },
+)
+async def generate(body: Generate, request: Request, gateway: GatewayDep) -> Generated | Response:
+    """Asks a model. Closing the connection ends the call."""
+    if not body.stream:
+        done = await _while_listened_to(request, gateway.complete(body.question()))
+        return Response(status_code=_CLIENT_LEFT) if done is None else Generated.of(done)
+    pump = Pump(gateway, body.question())
+    opened = None
+    try:
+        opened = await _while_listened_to(request, pump.opened(_PATIENCE_SECONDS))
+    finally:
+        if opened is None:
+            await pump.stop()
+    if opened is None:
+        return Response(status_code=_CLIENT_LEFT)
+    return _LiveAnswer(
+        _events(pump, request), headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+    )
+
+
+@router.post("/batch_generate")
+async def batch_generate(body: Batch, request: Request, gateway: GatewayDep) -> BatchResult:
+    """Asks several questions, four at a time; one that fails does not fail the others."""
+    turn = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(question: CompletionRequest) -> Generated | Failed:
+        try:
+            async with turn:
+                return Generated.of(await gateway.complete(question))
+        except Exception as error:  # noqa: BLE001  (the others' answers must not be lost with it)
+            return Failed(error=_problem(error, request))
+
+    async def every() -> list[Generated | Failed]:
+        return await asyncio.gather(*(one(item.question()) for item in body.requests))
+
+    return BatchResult(results=await _while_listened_to(request, every()) or [])
+
+
+async def _events(pump: Pump, request: Request) -> AsyncGenerator[str]:
+    try:
+        while True:
+            item = await pump.next(HEARTBEAT_SECONDS)
+            match item:
+                case None:
+                    yield ": still here\n\n"
+                case TextDelta(text=text):
+                    yield _event({"text": text})
+                case Completed():
+                    yield _event({"done": True} | Generated.of(item).model_dump(mode="json", exclude={"text"}))
+                    return
+    except Exception as error:  # noqa: BLE001  (the answer has begun: the error goes into it)
+        yield _event({"error": _problem(error, request)})
+    finally:
+        await pump.stop()
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _problem(error: Exception, request: Request) -> dict[str, Any]:
+    if isinstance(error, YeoulError):
+        response = problems.render(error, request)
+    else:
+        log.error("model call failed", exc_info=error)
+        response = problems.render_internal(request)
+    document: dict[str, Any] = json.loads(bytes(response.body))
+    return document
+
+
+class _LiveAnswer(EventStreamResponse):
+    """An event stream that hangs up on a client that does not read, and always closes what feeds it."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def patient(message: AsgiMessage) -> None:
+            async with asyncio.timeout(SLOW_CLIENT_SECONDS):
+                await send(message)
+
+        async with aclosing(cast("AsyncGenerator[str]", self.body_iterator)):
+            try:
+                await super().stream_response(patient)
+            except TimeoutError:
+                log.info("client does not read its answer: hung up", seconds=SLOW_CLIENT_SECONDS)
+
+
+async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """The result of ``work``, which is given up when the client leaves (None)."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

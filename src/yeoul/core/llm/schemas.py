@@ -1,0 +1,235 @@
+"""What a model is asked and what it answers."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+DEFAULT_MODEL = "default"
+"""The model id that stands for whatever the installation's settings say."""
+
+FinishReason = Literal["stop", "length", "other"]
+"""Why an answer ended: the model was done, it reached ``max_tokens`` or the end of its context, or something else."""
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(max_length=2_000_000)
+
+
+def _with_a_question(messages: list[Message]) -> list[Message]:
+    if all(message.role == "system" for message in messages):
+        raise ValueError("there is nothing to answer: add a message with the role user")
+    return messages
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=1000), AfterValidator(_with_a_question)]
+"""A conversation: 1 to 1000 turns, not all of them the system's."""
+
+Text = Annotated[str, Field(max_length=2_000_000)]
+"""A prompt or a system prompt."""
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Parameters(BaseModel):
+    """How the model shall answer. What is left out is the model's own choice; a name not here is refused.
+
+    A model takes only some of them: ``ModelInfo.parameters`` says which, the others do nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="How varied the answer is: 0 is the least.")
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description="Longest answer, in tokens.")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="Sample only from the likeliest share of tokens.")
+    seed: int | None = Field(default=None, ge=0, lt=2**31, description="The same seed gives the same answer, mostly.")
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]] | None, BeforeValidator(_listed)] = Field(
+        default=None,
+        min_length=1,
+        max_length=4,
+        description="Texts at which the answer ends; one or a list of up to 4.",
+    )
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2, description="Above 0: prefer new subjects.")
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2, description="Above 0: avoid repetition.")
+
+
+class CompletionRequest(BaseModel):
+    """A conversation for a model to continue. ``model`` is a ``provider/model`` id or ``default``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(default=DEFAULT_MODEL, min_length=1, max_length=200)
+    messages: Messages
+    system: Text | None = None
+    parameters: Parameters = Field(default_factory=Parameters)
+
+    @classmethod
+    def ask(
+        cls, prompt: str, *, model: str = DEFAULT_MODEL, system: str | None = None, parameters: Parameters | None = None
+    ) -> Self:
+        """A conversation of one question."""
+        return cls(
+            model=model,
+            messages=[Message(role="user", content=prompt)],
+            system=system,
+            parameters=parameters or Parameters(),
+        )
+
+
+class Usage(BaseModel):
+    """Tokens of one call, as the provider counted them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class Cost(BaseModel):
+    """What one call cost in US dollars: 0 for a model of our own, null when nobody knows the price."""
+
+    usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of an answer."""
+
+    text: str
+
+
+class Completed(BaseModel):
+    """A whole answer; the last item of every stream that ends well."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage | None = Field(description="Null when the provider did not say.")
+    cost: Cost
+    model: str = Field(description="The id that answered; never `default`.")
+    time_ms: int = Field(description="From the start of the call to its end, retries included.")
+    first_token_ms: int | None = Field(description="To the first piece of text; null when there was none.")
+    extra: dict[str, Any] = Field(default_factory=dict, description="What this provider adds, such as `citations`.")
+
+
+class Prices(BaseModel):
+    """US dollars per million tokens, as listed for short prompts at the ordinary tier."""
+
+    input: Decimal
+    output: Decimal
+
+
+Capability = Literal["text", "stream", "reasoning", "search"]
+"""``text`` in and out, ``stream``: in pieces as it is made, ``reasoning``: thinks first, ``search``: looks things up
+on the web and says where it found them."""
+
+
+class ModelInfo(BaseModel):
+    """One model of the catalogue."""
+
+    id: str = Field(description="`provider/model`: what a request names.")
+    provider: str
+    name: str
+    context: int | None = Field(description="Tokens the question and the answer may have together; null: unknown.")
+    prices: Prices | None = Field(description="Null: unknown. A local model costs 0.")
+    capabilities: list[Capability]
+    parameters: list[str] = Field(description="The parameters this model honours.")
+    available: bool
+    reason: str | None = Field(description="Why it cannot be used, and what to do about it.")
+    default: bool = Field(default=False, description="Whether the id `default` means this model.")
+
+
+class Models(BaseModel):
+    """The catalogue. ``default`` is the id that `default` stands for."""
+
+    models: list[ModelInfo]
+    default: str | None
+
+
+class Generate(BaseModel):
+    """A question for a model: ``prompt``, or ``messages`` for a whole conversation."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    model: str = Field(
+        default=DEFAULT_MODEL, min_length=1, max_length=200, validation_alias=AliasChoices("model", "selected_model")
+    )
+    prompt: Text | None = Field(default=None, min_length=1, validation_alias=AliasChoices("prompt", "user_prompt"))
+    messages: Messages | None = None
+    system: Text | None = Field(default=None, validation_alias=AliasChoices("system", "system_prompt"))
+    parameters: Parameters = Field(default_factory=Parameters)
+    stream: bool = False
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        return self
+
+    def question(self) -> CompletionRequest:
+        """What the gateway is asked."""
+        messages = self.messages or [Message(role="user", content=self.prompt or "")]
+        return CompletionRequest(model=self.model, messages=messages, system=self.system, parameters=self.parameters)
+
+
+class Tokens(BaseModel):
+    """Tokens of one call."""
+
+    input: int
+    output: int
+    total: int
+
+
+class Generated(BaseModel):
+    """An answer. ``time`` is in seconds, ``cost`` in US dollars (null: unknown)."""
+
+    text: str
+    tokens: Tokens | None
+    time: float
+    model: str
+    finish_reason: FinishReason
+    cost: Decimal | None
+    extra: dict[str, Any]
+
+    @classmethod
+    def of(cls, done: Completed) -> Self:
+        """The answer of a call that ended well."""
+        usage = done.usage
+        tokens = None
+        if usage is not None:
+            total = usage.input_tokens + usage.output_tokens
+            tokens = Tokens(input=usage.input_tokens, output=usage.output_tokens, total=total)
+        return cls(
+            text=done.text,
+            tokens=tokens,
+            time=done.time_ms / 1000,
+            model=done.model,
+            finish_reason=done.finish_reason,
+            cost=done.cost.usd,
+            extra=done.extra,
+        )
+
+
+class Failed(BaseModel):
+    """A question of a batch that got no answer: ``error`` is a problem document."""
+
+    error: dict[str, Any]
+
+
+class Batch(BaseModel):
+    """Up to 32 questions; ``stream`` does nothing here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests: list[Generate] = Field(min_length=1, max_length=MOST_IN_A_BATCH)
+
+
+class BatchResult(BaseModel):
+    """The answers, in the order of the questions."""
+
+    results: list[Generated | Failed]
