@@ -16,7 +16,10 @@ from yeoul.console.i18n import LANGUAGES, LOCALE, po_file, read_catalogue
 
 CONSOLE = LOCALE.parent
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("static/js/**.js", "javascript")]
-OPTIONS = {"templates/**.html": {"trimmed": "true", "silent": "false"}, "static/js/**.js": {"parse_template_string": "true"}}
+OPTIONS = {
+    "templates/**.html": {"trimmed": "true", "silent": "false"},
+    "static/js/**.js": {"parse_template_string": "true"},
+}
 KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "gettext": None, "ngettext": (1, 2), "t": None, "tn": (1, 2)}
 
 

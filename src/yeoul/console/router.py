@@ -1,0 +1,158 @@
+"""The console's pages. They are shells: what they show comes from the public API, by the scripts in ``static/js``."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, FastAPI, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from yeoul.console.assets import MOUNT
+from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, assets, render
+from yeoul.core.auth import repository as accounts
+from yeoul.core.auth.dependencies import OptionalPrincipal, signed_in_before
+from yeoul.core.http.csrf import require_own_page
+from yeoul.core.jobs.schemas import Status
+from yeoul.core.runtime.dependencies import CurrentServices
+from yeoul.core.runtime.services import Services
+
+YEAR_SECONDS = 365 * 86_400
+STATUSES: tuple[Status, ...] = ("queued", "running", "succeeded", "failed", "canceled")
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+def install(app: FastAPI) -> None:
+    """Adds the pages and their files to an application whose ``state.services`` are the process's."""
+    app.include_router(router)
+    app.mount(MOUNT, assets, name="static")
+
+
+@router.get("/")
+async def ask(request: Request, principal: OptionalPrincipal) -> Response:
+    """Ask a model something."""
+    if principal is None:
+        return _not_signed_in(request)
+    return render(request, "ask.html", job_id=None)
+
+
+@router.get("/ask/{job_id}")
+async def answer(request: Request, principal: OptionalPrincipal, job_id: str) -> Response:
+    """A question and its answer, as it is written or as it ended."""
+    if principal is None:
+        return _not_signed_in(request)
+    return render(request, "ask.html", job_id=job_id) if _is_id(job_id) else _not_found(request)
+
+
+@router.get("/jobs")
+async def jobs(request: Request, principal: OptionalPrincipal, services: CurrentServices) -> Response:
+    """The list of one's jobs."""
+    if principal is None:
+        return _not_signed_in(request)
+    kinds = sorted(kind.name for kind in services.kinds if kind.public)
+    return render(request, "jobs.html", kinds=kinds, statuses=STATUSES)
+
+
+@router.get("/jobs/{job_id}")
+async def job(request: Request, principal: OptionalPrincipal, job_id: str) -> Response:
+    """Everything about one job."""
+    if principal is None:
+        return _not_signed_in(request)
+    return render(request, "job.html", job_id=job_id) if _is_id(job_id) else _not_found(request)
+
+
+@router.get("/settings")
+async def settings(request: Request, principal: OptionalPrincipal) -> Response:
+    """Theme, language, account."""
+    if principal is None:
+        return _not_signed_in(request)
+    return render(request, "settings.html")
+
+
+@router.post("/settings")
+async def choose(
+    request: Request,
+    services: CurrentServices,
+    theme: Annotated[Literal["system", "light", "dark"] | None, Form()] = None,
+    language: Annotated[Literal["ko", "en"] | None, Form()] = None,
+    back: Annotated[str, Form()] = "/settings",
+) -> Response:
+    """Keeps the choice in cookies, then shows the page anew. Visitors may choose too."""
+    require_own_page(request, services.settings)
+    if "hx-request" in request.headers:
+        response = Response(status_code=204, headers={"HX-Refresh": "true"})
+    else:
+        response = RedirectResponse(_local(back), 303)
+    secure = request.url.scheme == "https" or (services.settings.public_url or "").startswith("https://")
+    for name, value in ((THEME_COOKIE, theme), (LANGUAGE_COOKIE, language)):
+        if value is not None:
+            response.set_cookie(name, value, max_age=YEAR_SECONDS, secure=secure, samesite="lax")
+    return response
+
+
+@router.get("/signin")
+async def sign_in(
+    request: Request,
+    principal: OptionalPrincipal,
+    services: CurrentServices,
+    next: str = "/",  # noqa: A002  (its name in the address)
+    ended: bool = False,  # noqa: FBT001, FBT002
+) -> Response:
+    """The sign-in form. ``ended``: a session has just ended, so there is nothing to refresh."""
+    if principal is not None:
+        return RedirectResponse(_local(next), 303)
+    if signed_in_before(request) and not ended:
+        return render(request, "resume.html", next=_local(next))
+    first = await _is_first(services)
+    return render(request, "signin.html", next=_local(next), ended=ended, first=first, open=_is_open(services))
+
+
+@router.get("/register")
+async def register(
+    request: Request,
+    principal: OptionalPrincipal,
+    services: CurrentServices,
+    next: str = "/",  # noqa: A002
+) -> Response:
+    """The form for a new account."""
+    if principal is not None:
+        return RedirectResponse(_local(next), 303)
+    first = await _is_first(services)
+    return render(request, "register.html", next=_local(next), first=first, open=_is_open(services))
+
+
+def _not_signed_in(request: Request) -> Response:
+    """The way in: by the refresh token where there may be one, which scripts alone can use; else by the form."""
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if signed_in_before(request):
+        return render(request, "resume.html", next=here)
+    return RedirectResponse("/signin" if here == "/" else f"/signin?{urlencode({'next': here}, safe='/')}", 303)
+
+
+def _not_found(request: Request) -> Response:
+    return render(request, "not_found.html", status=404)
+
+
+def _local(path: str) -> str:
+    """A path on this site; ``/`` instead of anything that a browser could take for another site."""
+    is_plain = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_plain else "/"
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _is_open(services: Services) -> bool:
+    return services.settings.registration == "open"
+
+
+async def _is_first(services: Services) -> bool:
+    """Whether whoever registers next becomes the administrator."""
+    if not services.settings.first_user_is_admin:
+        return False
+    async with services.database.as_service("console: is there any account yet") as session:
+        return not await accounts.has_accounts(session)

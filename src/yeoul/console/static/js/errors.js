@@ -1,0 +1,65 @@
+// Errors in words: what happened, and what to do about it.
+
+import { make } from "./dom.js";
+import { language, t } from "./i18n.js";
+
+const known = {
+  unreachable: () => [t("The server cannot be reached"), t("Check your connection. Nothing is lost: try again in a moment.")],
+  internal: () => [t("Something went wrong on the server"), t("Try again. If it stays, tell whoever runs this server.")],
+  unavailable: () => [t("The server is busy or starting"), t("Try again in a few seconds.")],
+  wrong_credentials: () => [t("Wrong email or password"), t("Check both, or register.")],
+  email_taken: () => [t("This email has an account already"), t("Sign in instead, or register with another email.")],
+  registration_closed: () => [t("Registration is closed"), t("Ask the administrator of this server for an account.")],
+  account_disabled: () => [t("This account is disabled"), t("Ask the administrator of this server.")],
+  rate_limited: () => [t("Too many tries"), t("Wait a little, then try again.")],
+  too_many_queued: () => [t("You have too many jobs waiting"), t("Wait until some have ended, or cancel some.")],
+  too_large: () => [t("That is too long"), t("Shorten the question or the system prompt.")],
+  invalid_input: () => [t("Something does not fit"), t("Check what you have entered.")],
+  invalid_job_input: () => [t("Something does not fit"), t("Check what you have entered.")],
+  job_not_found: () => [t("There is no such job"), t("It may belong to another account. Your jobs are all in the list.")],
+  job_not_finished: () => [t("The job has not ended yet"), t("Cancel it first, or wait.")],
+  unknown_model: () => [t("There is no such model here"), t("Choose another model and ask again.")],
+  model_not_ready: () => [t("This model is not set up"), t("Choose another model, or have the administrator set it up.")],
+  model_auth_failed: () => [t("The provider refused our key"), t("Have the administrator check the key, or choose another model.")],
+  model_quota_exceeded: () => [t("The account at the provider is used up"), t("Have it topped up, or choose another model.")],
+  model_rate_limited: () => [t("The provider takes no more requests for now"), t("Wait a minute and ask again, or choose another model.")],
+  model_overloaded: () => [t("The model has too much to do"), t("Ask again in a minute, or choose another model.")],
+  model_unavailable: () => [t("The model cannot be reached"), t("Ask again, or choose another model.")],
+  model_timeout: () => [t("The model took too long"), t("Ask again, or choose another model.")],
+  model_request_rejected: () => [t("The model rejected the request"), t("Change the question or the parameters and ask again.")],
+  context_too_long: () => [t("This is longer than the model can read"), t("Shorten it, or choose a model with a larger context.")],
+  content_filtered: () => [t("The provider's filter stopped this"), t("Say it differently, or choose another model.")],
+  model_error: () => [t("The model failed"), t("Ask again, or choose another model.")],
+};
+
+/** {title, advice, said}: `said` is the server's own sentence, in English. */
+export function words(error) {
+  if (error.code === undefined) console.error(error); // a fault of this page, not an answer
+  const said = error.code === undefined ? "" : (error.detail ?? error.message ?? "");
+  const [title, advice] = (known[error.code ?? "internal"] ?? known[error.status >= 500 ? "internal" : ""] ?? (() => [t("That did not work"), ""]))();
+  return { title, advice, said };
+}
+
+/** Shows an error in a notice. In English the server's sentence is the advice: it knows more than a code says. */
+export function tell(box, error, ...buttons) {
+  const { title, advice, said } = words(error);
+  const useSaid = said && (language === "en" || !advice) && error.code !== "unreachable";
+  const more = said && !useSaid && error.code !== "unreachable";
+  box.replaceChildren(
+    make("strong", {}, title),
+    make("span", {}, useSaid ? said : advice),
+    ...(more ? [make("details", {}, make("summary", {}, t("What the server said")), make("p", { lang: "en" }, said))] : []),
+    ...(buttons.length ? [make("div", {}, ...buttons)] : []),
+  );
+  box.hidden = false;
+}
+
+/** The form field an error points at: the last name in its path that the form has. */
+export function fieldErrors(error, names) {
+  const found = new Map();
+  for (const { loc, message } of error.fields ?? []) {
+    const name = [...loc].reverse().find((step) => names.includes(step));
+    if (name && !found.has(name)) found.set(name, message);
+  }
+  return found;
+}

@@ -1,0 +1,41 @@
+// Starts the page's script, and does so again when htmx has put another page in its place.
+
+import { nameKeys, watchShortcuts } from "./shortcuts.js";
+import { watchSession } from "./session.js";
+
+const scripts = {
+  ask: () => import("./pages/ask.js"),
+  door: () => import("./pages/door.js"),
+  job: () => import("./pages/job.js"),
+  jobs: () => import("./pages/jobs.js"),
+  resume: () => import("./pages/resume.js"),
+  settings: () => import("./pages/settings.js"),
+};
+
+let leaving = new AbortController();
+let mounted = null;
+
+async function mount({ moved = false } = {}) {
+  const main = document.getElementById("main");
+  if (main === mounted) return;
+  leaving.abort();
+  leaving = new AbortController();
+  mounted = main;
+  const { signal } = leaving;
+  nameKeys();
+  if (moved && !main.querySelector("[autofocus]:focus")) main.querySelector("h1")?.focus({ preventScroll: true });
+  const page = await scripts[main.dataset.page]?.();
+  if (page && !signal.aborted) page.mount(main, signal);
+}
+
+document.addEventListener("htmx:after:swap", () => mount({ moved: true }));
+// A page that cannot be had quietly is asked for in the open: the browser then says what is wrong.
+for (const type of ["htmx:error", "htmx:response:error"]) {
+  document.addEventListener(type, (event) => {
+    const { request } = event.detail.ctx ?? {};
+    if (request?.method === "GET" && request.action) location.assign(request.action);
+  });
+}
+watchShortcuts();
+watchSession(() => document.querySelector(".nav") !== null);
+mount();

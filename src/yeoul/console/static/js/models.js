@@ -1,0 +1,55 @@
+// The model picker: what there is, what it costs, and what each takes.
+
+import { get } from "./api.js";
+import { make } from "./dom.js";
+import { dollars, number } from "./format.js";
+import { t } from "./i18n.js";
+import { recall, remember } from "./store.js";
+
+const titles = { openai: "OpenAI", anthropic: "Anthropic", gemini: "Gemini", perplexity: "Perplexity" };
+const ownTitles = { local: () => t("On this server"), compatible: () => t("Own server"), fake: () => t("Scripted, for tests") };
+const titleOf = (provider) => titles[provider] ?? ownTitles[provider]?.() ?? provider;
+
+let known = null;
+
+/** The catalogue, read once a page. */
+export async function models() {
+  known ??= (await get("/api/models")).models;
+  return known;
+}
+
+const optionFor = (model) =>
+  make("option", { value: model.id, disabled: !model.available, title: model.reason ?? "" }, model.available ? model.name : t("%(model)s (not set up)", { model: model.name }));
+
+/** Fills the <select> and chooses `wanted`, else what was used last, else the default. */
+export function fill(select, all, wanted) {
+  const standard = all.find((model) => model.default);
+  const groups = new Map();
+  for (const model of all) groups.set(model.provider, [...(groups.get(model.provider) ?? []), model]);
+  select.replaceChildren(
+    ...(standard ? [make("option", { value: "default" }, t("Default: %(model)s", { model: standard.name }))] : []),
+    ...[...groups].map(([provider, members]) => make("optgroup", { label: titleOf(provider) }, ...members.map(optionFor))),
+  );
+  const usable = new Set([...select.options].filter((option) => !option.disabled).map((option) => option.value));
+  select.value = [wanted, recall("model"), "default", ...usable].find((id) => usable.has(id)) ?? "default";
+  select.disabled = false;
+}
+
+export const used = (id) => remember("model", id);
+
+/** The model an id of the picker means. */
+export const meant = (all, id) => all.find((model) => (id === "default" ? model.default : model.id === id));
+
+/** One line about a model: why it cannot be used, else its context and price. */
+export function about(model) {
+  if (!model) return "";
+  if (!model.available) return model.reason ?? t("This model is not set up.");
+  const facts = [];
+  if (model.context) facts.push(t("reads %(n)s tokens", { n: number(model.context) }));
+  if (model.prices) {
+    const free = Number(model.prices.input) === 0 && Number(model.prices.output) === 0;
+    const values = { input: dollars(model.prices.input), output: dollars(model.prices.output) };
+    facts.push(free ? t("free") : t("%(input)s in, %(output)s out per million tokens", values));
+  }
+  return facts.join(" · ");
+}

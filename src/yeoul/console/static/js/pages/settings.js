@@ -1,0 +1,38 @@
+// Settings: theme and language are a plain form; the account comes from the API.
+
+import { get } from "../api.js";
+import { action, field, part, say, show } from "../dom.js";
+import { tell } from "../errors.js";
+import { day } from "../format.js";
+import { t } from "../i18n.js";
+import { signOut } from "../session.js";
+import { recall, remember } from "../store.js";
+
+export function mount(main, signal) {
+  const listen = { signal };
+  const keys = field(main, "single-keys");
+  keys.checked = recall("keys") !== "off";
+  keys.addEventListener("change", () => remember("keys", keys.checked ? null : "off"), listen);
+
+  // At once, before the server has kept it.
+  main.querySelector("form").addEventListener("change", (event) => {
+    if (event.target.name === "theme") document.documentElement.dataset.theme = event.target.value;
+  }, listen);
+
+  action(main, "sign-out").addEventListener("click", async (event) => {
+    event.currentTarget.disabled = true;
+    await signOut();
+  }, listen);
+
+  get("/api/me", { signal }).then(
+    (me) => {
+      say(field(main, "email"), me.email);
+      say(field(main, "role"), me.role === "admin" ? t("Administrator") : t("User"));
+      say(field(main, "since"), day(me.created_at));
+      if (me.name) say(field(main, "name"), me.name);
+      show(field(main, "name-row"), Boolean(me.name));
+      field(main, "account").setAttribute("aria-busy", "false");
+    },
+    (error) => signal.aborted || tell(part(main, "error"), error),
+  );
+}
