@@ -131,8 +131,8 @@ def raw_worker(url: str) -> None:
             while not listening.done():  # one job a claim: the textbook loop
                 found = await connection.execute(
                     """UPDATE raw_jobs SET status = 'running' WHERE id IN (
-                       SELECT id FROM raw_jobs
-                       WHERE status = 'queued' ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, address, number"""
+                       SELECT id FROM raw_jobs WHERE status = 'queued'
+                       ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, address, number"""
                 )
                 rows = await found.fetchall()
                 for _, address, number in rows:
