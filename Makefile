@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt docs bench constraints clean setup-run setup-dev
+.PHONY: help run test check gates fmt docs bench constraints clean setup-run setup-dev
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -14,9 +14,11 @@ run: setup-run ## set up and start everything; PORT=8000, YEOUL_DATA_DIR=.yeoul
 test: setup-dev ## set up, then every gate and every test; ARGS="-k name" for pytest
 	@scripts/system_packages.sh
 	@$(PY) scripts/check.py
-	@$(PY) -m pytest -n auto --maxprocesses 8 $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
 
-check: setup-dev ## only the gates: format, lint, types, layers, dependencies, sizes, docs
+check: test ## the same: what must be green before a change is shared
+
+gates: setup-dev ## only the gates: format, lint, types, layers, dependencies, sizes, docs
 	@$(PY) scripts/check.py
 
 fmt: setup-dev ## format, mend what can be mended, write the generated pages

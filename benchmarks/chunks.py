@@ -21,8 +21,9 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.common import ROUNDS, add_user, folder, free_port, median, postgres, process, settings, table
+from benchmarks.common import ROUNDS, add_user, folder, median, postgres, process, settings, table
 from benchmarks.events import up
+from tests.brokers import free_port
 from yeoul.core.completions.handlers import CompleteInput, complete
 from yeoul.core.jobs import service
 from yeoul.core.llm.gateway import Gateway

@@ -1,14 +1,12 @@
-"""What the benchmarks share: a database and a Redis of their own, processes ended by their own pids, and tables."""
+"""What the benchmarks share: a database and brokers of their own, processes ended by their own pids, and tables."""
 
 import asyncio
-import contextlib
 import multiprocessing
 import os
 import shutil
 import socket
 import statistics
 import struct
-import subprocess
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.brokers import RabbitServer, RedisServer, running
 from yeoul.core.base.ids import new_id
 from yeoul.core.db.database import Database
 from yeoul.core.runtime.services import DatabaseUrls, open_database
@@ -58,46 +57,15 @@ async def add_user(database: Database) -> UUID:
     return made
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def redis(path: Path) -> Generator[str | None]:
-    """A Redis of our own on a free port, or null where Debian's redis-server is not installed."""
-    if shutil.which("redis-server") is None:
-        print("redis-server is not installed: its rows are left out (scripts/system_packages.sh installs it)")
+def broker(server: type[RedisServer | RabbitServer], path: Path) -> Generator[str | None]:
+    """The address of a broker of our own, or null where Debian's package is not installed."""
+    if (missing := server.missing()) is not None:
+        print(f"{missing}: its rows are left out")
         yield None
         return
-    port = free_port()
-    server = subprocess.Popen(
-        [
-            "redis-server",
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--dir",
-            str(path),
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.1):
-                break
-            time.sleep(0.02)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait()
+    with running(server(path / server.__name__)) as started:
+        yield started.url
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.common import ROUNDS, folder, free_port, median, percentile, postgres, process, settings, table, verdict
-from benchmarks.common import redis as redis_server
+from benchmarks.common import ROUNDS, broker, folder, median, percentile, postgres, process, settings, table, verdict
+from tests.brokers import RedisServer, free_port
 from yeoul.app import create_app
 from yeoul.core.http.logs import configure
 from yeoul.core.jobs.kinds import Kinds
@@ -256,7 +256,7 @@ async def main() -> bool:
     took: dict[str, list[float]] = {}
     rates: dict[str, list[float]] = {}
     costs: dict[str, list[float]] = {}
-    with folder() as path, redis_server(path) as redis_url:
+    with folder() as path, broker(RedisServer, path) as redis_url:
         async with _all(path, redis_url) as found:
             for turn in range(ROUNDS):
                 for name, run in found.items():

@@ -8,8 +8,9 @@ import random
 import sys
 from collections import defaultdict
 
-from benchmarks.common import ROUNDS, Stamps, folder, median, percentile, postgres, process, redis, table, verdict
+from benchmarks.common import ROUNDS, Stamps, broker, folder, median, percentile, postgres, process, table, verdict
 from benchmarks.systems import System, systems
+from tests.brokers import RabbitServer, RedisServer
 
 LATENCY_JOBS = 200
 THROUGHPUT_JOBS = 3000
@@ -52,10 +53,10 @@ async def main() -> bool:
     """Runs every system in turn, several rounds, and prints medians and ratios."""
     waits: dict[str, list[float]] = defaultdict(list)
     rates: dict[str, list[float]] = defaultdict(list)
-    with folder() as path, redis(path) as redis_url:
+    with folder() as path, broker(RedisServer, path) as redis_url, broker(RabbitServer, path) as rabbit_url:
         async with postgres(path) as urls:
             for turn in range(ROUNDS):
-                for system in systems(path, urls, redis_url):
+                for system in systems(path, urls, redis_url, rabbit_url):
                     print(f"round {turn + 1} of {ROUNDS}: {system.name}", file=sys.stderr, flush=True)
                     waits[system.name] += await dispatch(system, Stamps(path))
                     rates[system.name].append(await throughput(system, Stamps(path)))

@@ -1,5 +1,7 @@
 """The same no-op job on four systems: ours, a raw SKIP LOCKED loop with nothing else, procrastinate, celery on Redis.
 
+Ours runs with each doorbell.
+
 Each has ``prepare``, ``submit`` (returns when the job is durable, as the system understands it) and a worker process.
 """
 
@@ -63,11 +65,11 @@ def _kinds() -> Kinds:
     return kinds
 
 
-def yeoul_worker(path: str, urls: DatabaseUrls) -> None:
+def yeoul_worker(path: str, urls: DatabaseUrls, doorbell: str) -> None:
     """Our worker process."""
 
     async def main() -> None:
-        async with open_services(settings(Path(path)), urls, _kinds()) as services:
+        async with open_services(settings(Path(path), doorbell=doorbell), urls, _kinds()) as services:
             worker = Worker(services, concurrency=CONCURRENCY)
             await services.listen.start()
             await worker.start()
@@ -79,17 +81,17 @@ def yeoul_worker(path: str, urls: DatabaseUrls) -> None:
 class Yeoul:
     """Ours, whole: queue place, user's stream, lease, fence, events."""
 
-    name = "yeoul"
-
-    def __init__(self, path: Path, urls: DatabaseUrls) -> None:
-        self._path, self._urls = path, urls
+    def __init__(self, path: Path, urls: DatabaseUrls, name: str = "yeoul", doorbell: str = "postgres") -> None:
+        self.name = name
+        self._path, self._urls, self._doorbell = path, urls, doorbell
         self._services: Services | None = None
         self._owner: UUID | None = None
 
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
         """A process that submits."""
-        async with open_services(settings(self._path), self._urls, _kinds()) as services:
+        chosen = settings(self._path, doorbell=self._doorbell)
+        async with open_services(chosen, self._urls, _kinds()) as services:
             self._services, self._owner = services, await add_user(services.database)
             yield
 
@@ -103,7 +105,7 @@ class Yeoul:
 
     def worker(self) -> tuple[Any, ...]:
         """Our worker."""
-        return yeoul_worker, str(self._path), self._urls
+        return yeoul_worker, str(self._path), self._urls, self._doorbell
 
 
 RAW = """
@@ -276,9 +278,14 @@ class Celery:
         return celery_worker, self._url
 
 
-def systems(path: Path, urls: DatabaseUrls, redis_url: str | None) -> list[System]:
+def systems(path: Path, urls: DatabaseUrls, redis_url: str | None, rabbit_url: str | None) -> list[System]:
     """All that can run here."""
-    found: list[System] = [Yeoul(path, urls), Raw(urls), Procrastinate(urls)]
+    found: list[System] = [Yeoul(path, urls)]
+    if redis_url is not None:
+        found.append(Yeoul(path, urls, "yeoul, rung by redis", redis_url))
+    if rabbit_url is not None:
+        found.append(Yeoul(path, urls, "yeoul, rung by rabbitmq", rabbit_url))
+    found += [Raw(urls), Procrastinate(urls)]
     return found if redis_url is None else [*found, Celery(redis_url)]
 
 

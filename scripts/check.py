@@ -1,4 +1,4 @@
-"""Runs every gate, says which hold, and shows what those that fail have to say. `make check`."""
+"""Runs every gate, says which hold, and shows what those that fail have to say. `make gates`."""
 
 import os
 import subprocess

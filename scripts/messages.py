@@ -1,7 +1,7 @@
-"""Keeps the console's catalogues in step with its texts: ``scripts/messages.py`` writes them, ``--check`` only looks.
+"""Keeps the console's catalogues in step with its texts: writes them, or with ``--check`` only looks.
 
-New texts get an empty translation, changed ones lose theirs, unused ones go. Then translate in ``messages.po``: the tests
-fail while a Korean one is missing.
+New texts get an empty translation, changed ones lose theirs, unused ones go. Then translate in ``messages.po``: the
+tests fail while a Korean translation is missing.
 """
 
 import sys
@@ -26,7 +26,7 @@ KEYWORDS: dict[str, tuple[int, ...] | None] = {"_": None, "gettext": None, "nget
 def template() -> Catalog:
     """Every text of the console and the files it is in."""
     texts = Catalog(project="Yeoul", charset="utf-8", fuzzy=False)
-    found = extract_from_dir(CONSOLE, METHODS, OPTIONS, KEYWORDS)  # type: ignore[arg-type]  (its types leave out tuples)
+    found = extract_from_dir(CONSOLE, METHODS, OPTIONS, KEYWORDS)
     for file, _, message, _, context in sorted(found, key=lambda entry: (entry[0], entry[1])):
         texts.add(message, None, [(Path(file).as_posix(), 0)], context=context)
     for entry in texts:
@@ -45,8 +45,9 @@ def written(tag: str, texts: Catalog) -> bytes:
         new.add(entry.id, known.string if known is not None else None, entry.locations)
     file = BytesIO()
     write_po(file, new, width=120, omit_header=True, sort_output=False, include_lineno=False)
-    head = f'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n"Language: {tag}\\n"\n"Plural-Forms: {new.plural_forms}\\n"\n\n'
-    return head.encode() + file.getvalue()
+    facts = ("Content-Type: text/plain; charset=utf-8", f"Language: {tag}", f"Plural-Forms: {new.plural_forms}")
+    head = 'msgid ""\nmsgstr ""\n' + "".join(f'"{fact}\\n"\n' for fact in facts)
+    return f"{head}\n".encode() + file.getvalue()
 
 
 def main() -> int:

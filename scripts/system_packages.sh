@@ -3,10 +3,13 @@
 # Without them those tests are skipped, with their reason. YEOUL_SYSTEM_PACKAGES=no leaves the system alone.
 set -eu
 
-# command       package         who needs it
+# command        package          who needs it
 needs='
-chromium        chromium        browser tests (tests/e2e)
-redis-server    redis-server    the celery peer in benchmarks
+chromium         chromium         browser tests (tests/e2e)
+redis-server     redis-server     tests of the Redis doorbell, peers in benchmarks
+rabbitmq-server  rabbitmq-server  tests of the RabbitMQ doorbell
+nginx            nginx-light      tests of deploy/nginx
+openssl          openssl          nginx's certificate in these
 '
 
 missing=$(echo "$needs" | while read -r command package why; do

@@ -1,10 +1,12 @@
 """What tests stand on: one real PostgreSQL for the whole run, and a fresh database for every test that wants one."""
 
+import asyncio
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -12,10 +14,12 @@ from uuid import UUID
 import httpx
 import psycopg
 import pytest
+import structlog
+import uvicorn
 from fastapi import FastAPI
 from psycopg import sql
 
-from yeoul.app import create_app
+from yeoul.app import _Server, create_app, listen
 from yeoul.core.base.ids import new_id
 from yeoul.core.db import embedded, migrate
 from yeoul.core.db.database import Database
@@ -28,15 +32,31 @@ from yeoul.settings import Settings
 TEMPLATE = "yeoul_template"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _plain_logs() -> None:
+    """Tracebacks as Python prints them: drawn with every variable they take seconds."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
+
+
 @pytest.fixture(scope="session")
 def run_dir() -> Generator[Path]:
     """A short folder (socket paths are limited) that all processes of this test run share."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")[:16]
     path = Path(tempfile.gettempdir()) / f"yeoul-tests-{run}"
-    path.mkdir(exist_ok=True)
-    yield path
-    if not (path / "postgres" / "postmaster.pid").exists():  # the last one out
-        shutil.rmtree(path, ignore_errors=True)
+    with path.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        path.mkdir(exist_ok=True)
+        yield path
+        with suppress(BlockingIOError):  # others still use it
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+            path.with_suffix(".lock").unlink()
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +80,19 @@ def logins(server: embedded.EmbeddedServer) -> tuple[migrate.Login, migrate.Logi
 @pytest.fixture
 def urls(postgres: embedded.EmbeddedServer) -> Generator[DatabaseUrls]:
     """A fresh, migrated database."""
+    with fresh_database(postgres) as urls:
+        yield urls
+
+
+@contextmanager
+def fresh_database(postgres: embedded.EmbeddedServer) -> Generator[DatabaseUrls]:
+    """A copy of the template."""
     name = f"test_{new_id().hex}"
     with psycopg.connect(postgres.url("postgres", "postgres"), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(TEMPLATE)
+            )
         )
     yield DatabaseUrls(
         postgres.url(migrate.APP, name), postgres.url(migrate.SERVICE, name), postgres.url("postgres", name)
@@ -100,9 +129,15 @@ async def database(urls: DatabaseUrls) -> AsyncGenerator[Database]:
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncGenerator[FastAPI]:
+def kinds() -> Kinds | None:
+    """The kinds the API knows; null for those it has by itself. For tests to override."""
+    return None
+
+
+@pytest.fixture
+async def app(settings: Settings, kinds: Kinds | None) -> AsyncGenerator[FastAPI]:
     """The API, running, with a worker in the same process."""
-    app = create_app(settings, worker=True)
+    app = create_app(settings, worker=True, kinds=kinds)
     async with app.router.lifespan_context(app):
         yield app
 
@@ -112,6 +147,22 @@ async def client(app: FastAPI) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the API that is signed in as nobody."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+@pytest.fixture
+async def address(app: FastAPI) -> AsyncGenerator[str]:
+    """The API behind a real HTTP server: its address. Streams are live there, as they are not through ``client``."""
+    ready = asyncio.Event()
+    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=2)
+    server = _Server(config, ready.set)
+    with listen("127.0.0.1", 0) as listening:
+        listening.listen()
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        await ready.wait()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        app.state.services.events.end_all()
+        server.should_exit = True
+        await serving
 
 
 @dataclass(frozen=True)

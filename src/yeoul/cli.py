@@ -1,45 +1,27 @@
-"""The ``yeoul`` command."""
+"""The ``yeoul`` command. What a command needs is imported when it runs, so that `yeoul --help` is there at once."""
 
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
-from pydantic import ValidationError
-from rich.console import Console
 
 from yeoul import __version__
-from yeoul.core.base.errors import YeoulError
-from yeoul.settings import Settings
+from yeoul.commands import jobs, models, users
+from yeoul.commands.terminal import AsJson, importing, in_words, load, starting, told_to_stop
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The backend of an AI product.")
-say = Console(stderr=True, highlight=False, soft_wrap=True)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The backend of an AI product."
+)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
+app.add_typer(users.app, name="users")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.  [YEOUL_HOST]")]
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.  [YEOUL_PORT]")]
-Concurrency = Annotated[int | None, typer.Option(min=1, max=1000, help="Jobs run at a time.  [YEOUL_WORKER_CONCURRENCY]")]
-
-
-def load(**given: Any) -> Settings:  # noqa: ANN401  (settings by name, of any type)
-    """The settings, with what the command line says on top; ends the command when one is not acceptable."""
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False):
-            name = "YEOUL_" + "_".join(map(str, item["loc"])).upper().removeprefix("YEOUL_")
-            say.print(f"[red]{name}[/]: {item['msg']}")
-        raise typer.Exit(2) from None
-
-
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs a command's coroutine; an error of ours is said in its words, without a traceback."""
-    try:
-        uvloop.run(main)
-    except YeoulError as error:
-        say.print(f"[red]{error.title}.[/] {error.detail}")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.  [YEOUL_PORT]")
+]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Jobs run at a time.  [YEOUL_WORKER_CONCURRENCY]")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -53,25 +35,112 @@ def version(*, show: Annotated[bool, typer.Option("--version", help="Print the v
 @app.command()
 def serve(host: Host = None, port: Port = None, concurrency: Concurrency = None) -> None:
     """Everything in one process: database, API, worker, console."""
-    from yeoul.commands.serve import serve_all  # noqa: PLC0415  (a quick command does not pay for the server's imports)
-
-    run(serve_all(load(host=host, port=port, worker_concurrency=concurrency), worker=True))
+    settings = load(host=host, port=port, worker_concurrency=concurrency)
+    with in_words(), told_to_stop():
+        starting(settings)
+        with importing():
+            from yeoul.commands.serve import serve_all
+        serve_all(settings, worker=True)
 
 
 @app.command()
 def api(host: Host = None, port: Port = None) -> None:
     """The API and the console alone; run `yeoul worker` beside it."""
-    from yeoul.commands.serve import serve_all  # noqa: PLC0415
-
-    run(serve_all(load(host=host, port=port), worker=False))
+    settings = load(host=host, port=port)
+    with in_words(), told_to_stop():
+        starting(settings)
+        with importing():
+            from yeoul.commands.serve import serve_all
+        serve_all(settings, worker=False)
 
 
 @app.command()
-def worker(concurrency: Concurrency = None) -> None:
+def worker(
+    concurrency: Concurrency = None,
+    kinds: Annotated[
+        str | None, typer.Option(help="Run jobs of these kinds alone, comma-separated.  [YEOUL_WORKER_KINDS]")
+    ] = None,
+) -> None:
     """A worker alone: as many as wanted, on as many machines."""
-    from yeoul.commands.serve import work_alone  # noqa: PLC0415
+    settings = load(worker_concurrency=concurrency, worker_kinds=kinds)
+    with in_words(), told_to_stop():
+        starting(settings)
+        with importing():
+            from yeoul.commands.serve import work_alone
+        work_alone(settings)
 
-    run(work_alone(load(worker_concurrency=concurrency)))
+
+@app.command()
+def llm(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8010,
+    model: Annotated[
+        str | None, typer.Option(help="A name of `yeoul models list`, or a .gguf file.  [YEOUL_LOCAL_MODEL]")
+    ] = None,
+) -> None:
+    """The local model alone, for processes and machines that name it in YEOUL_LOCAL_URL. OpenAI-compatible."""
+    settings = load(local_model=model)
+    with in_words(), told_to_stop():
+        with importing():
+            from yeoul.commands.llm import serve_model
+        serve_model(settings, host, port)
+
+
+@app.command()
+def migrate(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 when a migration is missing.")] = False,
+) -> None:
+    """Bring the database to this version's schema; on a PostgreSQL of yours, make its roles too."""
+    with in_words():
+        from yeoul.commands import migration
+
+        settings = load()
+        migration.check(settings) if check else migration.migrate(settings)
+
+
+@app.command()
+def run(  # noqa: PLR0913  (one for each option)
+    question: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],
+    *,
+    model: Annotated[str, typer.Option("--model", "-m", help="provider/model, or default.")] = "default",
+    system: Annotated[str | None, typer.Option("--system", "-s", help="How the model shall behave.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="How varied the answer is: 0 is the least.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Sample only from the likeliest share of tokens.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same answer, mostly.")] = None,
+    email: Annotated[
+        str | None, typer.Option("--as", metavar="EMAIL", help="Whose job it is. Default: the first administrator's.")
+    ] = None,
+    stream: Annotated[bool, typer.Option(help="Print pieces as they come, or the answer when it is whole.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a model, and watch the answer come. Works with or without a running server; Ctrl-C cancels."""
+    with in_words():
+        with importing():
+            from yeoul.commands.ask import ask, question_of
+
+        parameters = {"temperature": temperature, "max_tokens": max_tokens, "top_p": top_p, "seed": seed}
+        given = question_of(question, model=model, system=system, parameters=parameters)
+        raise typer.Exit(ask(load(), given, email=email, stream=stream, as_json=as_json))
+
+
+@app.command()
+def doctor(*, as_json: AsJson = False) -> None:
+    """Look at the whole installation, and say what is wrong and how to mend it."""
+    with in_words():
+        from yeoul.commands import doctor
+
+        raise typer.Exit(doctor.look(as_json=as_json))
+
+
+@app.command()
+def settings(*, as_json: AsJson = False) -> None:
+    """What is set, and where. Secrets are not shown."""
+    with in_words():
+        from yeoul.commands.settings import show
+
+        show(load(), as_json=as_json)
 
 
 def main() -> None:

@@ -3,16 +3,33 @@
 ``docs/reference/settings.md`` is generated from this class, so a field's description is its documentation.
 """
 
+import hmac
+import json
 import os
+import re
 import secrets
 from contextlib import suppress
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Entry = TypeVar("Entry")
 
 
 def _key(name: str, *usual: str, description: str) -> SecretStr | None:
@@ -22,6 +39,82 @@ def _key(name: str, *usual: str, description: str) -> SecretStr | None:
 
 def _url(name: str, *usual: str, description: str) -> str | None:
     return Field(default=None, validation_alias=AliasChoices(f"YEOUL_{name}", *usual), description=description)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address names this very machine."""
+    host = urlsplit(url).hostname or ""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _safe_url(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username or parts.fragment or re.search(r"[\s\\]", url):
+        raise ValueError("must be a plain https address")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(url)):
+        raise ValueError("must begin with https:// (http:// only on this machine)")
+    return url
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _without_repeats(value: list[Entry], names: list[str]) -> list[Entry]:
+    if len(set(names)) < len(names):
+        raise ValueError("names one of its entries twice")
+    return value
+
+
+SafeUrl = Annotated[str, AfterValidator(_safe_url)]
+"""An https address; http only on this machine, for tries and tests."""
+
+Asymmetric = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+EmailTrust = Literal["claim", "always", "never"]
+_OUTSIDE = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class TrustedIssuer(BaseModel):
+    """An outside provider whose JWTs sign people in at ``POST /api/auth/session``.
+
+    Its tokens are verified with the keys at ``jwks_url`` (found through the issuer's discovery document when unset), or
+    with ``secret`` (HS256). ``email_verified`` says whether to believe an email: as the token's own claim says, always
+    (the provider lets in nobody whose email is not confirmed), or never.
+    """
+
+    model_config = _OUTSIDE
+
+    issuer: str = Field(min_length=1, max_length=500)
+    audience: Annotated[tuple[str, ...], BeforeValidator(_several), Field(min_length=1)]
+    jwks_url: SafeUrl | None = None
+    secret: SecretStr | None = Field(default=None, min_length=32)
+    algorithms: Annotated[tuple[Asymmetric, ...], BeforeValidator(_several)] = ()
+    email_verified: EmailTrust = "claim"
+
+    @model_validator(mode="after")
+    def _keys_or_secret(self) -> Self:
+        if self.secret is not None and (self.jwks_url or self.algorithms):
+            raise ValueError("a secret goes with HS256 alone: leave out jwks_url and algorithms")
+        if self.secret is None and self.jwks_url is None:
+            _safe_url(self.issuer)  # its discovery document is fetched
+        return self
+
+
+class OidcProvider(BaseModel):
+    """An OpenID Connect provider that the sign-in page offers: ``name`` in addresses, ``label`` on its button."""
+
+    model_config = _OUTSIDE
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")
+    issuer: SafeUrl
+    client_id: str = Field(min_length=1, max_length=500)
+    client_secret: SecretStr | None = None
+    label: str = Field(default="", max_length=100)
+    scopes: str = Field(default="openid email profile", pattern=r"(^|\s)openid(\s|$)")
+    algorithms: Annotated[tuple[Asymmetric, ...], BeforeValidator(_several)] = ()
+    email_verified: EmailTrust = "claim"
 
 
 class Settings(BaseSettings):
@@ -93,8 +186,34 @@ class Settings(BaseSettings):
         default=10, ge=1, description="Failed sign-ins allowed per account and per address in 15 minutes."
     )
 
+    # Outside providers
+    trusted_issuers: Annotated[list[TrustedIssuer], NoDecode] = Field(
+        default_factory=list,
+        description="Providers whose JWTs sign people in: a JSON list of `{issuer, audience}` with `jwks_url` or "
+        "`secret`, `algorithms` and `email_verified` as needed.",
+    )
+    supabase_url: SafeUrl | None = Field(
+        default=None, description="Address of a Supabase project whose users may sign in: a trusted issuer in short."
+    )
+    supabase_jwt_secret: SecretStr | None = Field(
+        default=None, min_length=32, description="Its legacy JWT secret. Unset: the project's signing keys are fetched."
+    )
+    oidc_providers: Annotated[list[OidcProvider], NoDecode] = Field(
+        default_factory=list,
+        description="Providers the sign-in page offers: a JSON list of "
+        "`{name, issuer, client_id, client_secret, label}`.",
+    )
+    google_client_id: str | None = Field(
+        default=None, description="OAuth client of sign-in with Google: an OIDC provider in short."
+    )
+    google_client_secret: SecretStr | None = Field(default=None, description="That client's secret.")
+
     # Jobs
     worker_concurrency: int = Field(default=50, ge=1, le=1000, description="Jobs one worker process runs at a time.")
+    worker_kinds: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="The kinds of jobs one worker process runs, comma-separated. Empty: every kind.",
+    )
     lease_seconds: float = Field(
         default=10, ge=1, le=600, description="How long a silent worker keeps its jobs, in seconds."
     )
@@ -112,6 +231,12 @@ class Settings(BaseSettings):
         default=1_048_576, ge=1024, description="Largest request body outside file uploads, in bytes."
     )
     max_queued_per_user: int = Field(default=20_000, ge=1, description="Jobs one user may have waiting at a time.")
+
+    doorbell: str = Field(
+        default="postgres",
+        description="What wakes workers: `postgres`, or the address of a Redis (`redis://`, `rediss://`) or a RabbitMQ "
+        "(`amqp://`, `amqps://`). The same for all processes.",
+    )
 
     # Models
     default_model: str | None = Field(
@@ -157,6 +282,17 @@ class Settings(BaseSettings):
     local_enabled: bool = Field(
         default=True, description="Whether the local model is offered (it needs the extra `local`)."
     )
+    local_url: str | None = Field(
+        default=None,
+        description="Address of a `yeoul llm` that runs the local model for this process, such as "
+        "`http://10.0.0.5:8010`. Unset: each process that is asked starts a model of its own.",
+    )
+    local_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="What `yeoul llm` asks of its callers. Unset: a key derived from `secret_key`, the same wherever "
+        "that is the same.",
+    )
     local_threads: int | None = Field(
         default=None, ge=1, description="Threads of the local model. Default: one less than the cores."
     )
@@ -185,10 +321,45 @@ class Settings(BaseSettings):
         default="auto", description="`auto`: human in a terminal, JSON elsewhere."
     )
 
-    @field_validator("allowed_origins", "trusted_proxies", "compatible_models", mode="before")
+    @field_validator("allowed_origins", "trusted_proxies", "compatible_models", "worker_kinds", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("doorbell")
+    @classmethod
+    def _postgres_or_broker(cls, value: str) -> str:
+        try:
+            at = urlsplit(value)
+            known = at.scheme in {"redis", "rediss", "amqp", "amqps"} and bool(at.hostname) and at.port != 0
+        except ValueError:  # no port is that
+            known = False
+        if value != "postgres" and not known:
+            raise ValueError(
+                "must be postgres, or an address like redis://host:6379 or amqp://user:password@host:5672/vhost "
+                "(rediss:// and amqps:// with TLS)"
+            )
+        return value
+
+    @field_validator("trusted_issuers", "oidc_providers", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "[]")
+        except ValueError:
+            raise ValueError("must be a JSON list of objects") from None  # the text may hold a secret
+
+    @field_validator("trusted_issuers")
+    @classmethod
+    def _one_entry_each(cls, value: list[TrustedIssuer]) -> list[TrustedIssuer]:
+        return _without_repeats(value, [entry.issuer for entry in value])
+
+    @field_validator("oidc_providers")
+    @classmethod
+    def _one_name_each(cls, value: list[OidcProvider]) -> list[OidcProvider]:
+        return _without_repeats(value, [entry.name for entry in value])
 
     @property
     def embedded(self) -> bool:
@@ -199,6 +370,38 @@ class Settings(BaseSettings):
     def weights_dir(self) -> Path:
         """Folder of model weights."""
         return self.models_dir or self.data_dir / "models"
+
+    @cached_property
+    def all_trusted_issuers(self) -> tuple[TrustedIssuer, ...]:
+        """``trusted_issuers``, and the Supabase project."""
+        issuer = (self.supabase_url or "").rstrip("/") + "/auth/v1"
+        if self.supabase_url is None or any(other.issuer == issuer for other in self.trusted_issuers):
+            return tuple(self.trusted_issuers)
+        secret = self.supabase_jwt_secret
+        jwks_url = None if secret else f"{issuer}/.well-known/jwks.json"
+        supabase = TrustedIssuer(issuer=issuer, audience=("authenticated",), jwks_url=jwks_url, secret=secret)
+        return (*self.trusted_issuers, supabase)
+
+    @cached_property
+    def all_oidc_providers(self) -> tuple[OidcProvider, ...]:
+        """``oidc_providers``, and Google."""
+        if self.google_client_id is None or any(provider.name == "google" for provider in self.oidc_providers):
+            return tuple(self.oidc_providers)
+        google = OidcProvider(
+            name="google",
+            issuer="https://accounts.google.com",
+            client_id=self.google_client_id,
+            client_secret=self.google_client_secret,
+            label="Google",
+        )
+        return (google, *self.oidc_providers)
+
+    @property
+    def local_token(self) -> str:
+        """The key between ``yeoul llm`` and its callers. From one that is derived nobody learns the signing key."""
+        if self.local_key is not None:
+            return self.local_key.get_secret_value()
+        return hmac.digest(self.signing_key.encode(), b"yeoul llm", "sha256").hex()
 
     @cached_property
     def signing_key(self) -> str:

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "messages.py"
 
 
 def _forms(message: Message) -> list[str]:
-    return [message.string] if isinstance(message.string, str) else list(message.string)
+    return [message.string] if isinstance(message.string, str) else list(message.string or [""])
 
 
 def test_catalogues_hold_exactly_the_texts_of_the_code(

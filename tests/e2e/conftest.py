@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,12 +21,13 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import APIResponse, Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import APIResponse, Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "a long passphrase"
 START_SECONDS = 60
+expect.set_options(timeout=15_000)
 
 IN_BROWSER = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 NewContext = Callable[..., Awaitable[BrowserContext]]
@@ -218,9 +218,3 @@ async def ended(context: BrowserContext, server: Server, job_id: str) -> dict[st
     events = await context.request.get(f"/api/jobs/{job_id}/events", timeout=30_000)
     assert events.ok
     return await job_of(context, job_id)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

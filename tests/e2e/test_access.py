@@ -16,12 +16,20 @@ pytestmark = IN_BROWSER
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-ANSWER = "# Title\n\nText with `code`, a [link](https://example.com).\n\n```python\nx = 1\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n"
+ANSWER = (
+    "# Title\n\nText with `code`, a [link](https://example.com).\n\n```python\nx = 1\n```\n\n"
+    "| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n"
+)
 
 STILL = """() => new Promise(still => {
-  const look = () => document.getAnimations().every(a => a.playState === 'finished') ? still() : requestAnimationFrame(look);
+  const moves = () => document.getAnimations().some(a => a.playState !== 'finished');
+  const look = () => moves() ? requestAnimationFrame(look) : still();
   look();
 })"""
+FINITE_ARE_OVER = """() => Promise.allSettled(document.getAnimations()
+  .filter(a => a.effect.getTiming().iterations !== Infinity).map(a => a.finished))"""
+SMALL = """() => [...document.querySelectorAll('button, select, .nav a, summary')]
+  .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 80))"""
 
 
 async def findings(page: Page) -> list[str]:
@@ -38,9 +46,7 @@ async def findings(page: Page) -> list[str]:
 async def _settled(page: Page) -> None:
     """Waits until nothing is being loaded and nothing moves, so that colours are what they will be."""
     await expect(page.locator('[aria-busy="true"]')).to_have_count(0)
-    await page.evaluate(
-        "Promise.allSettled(document.getAnimations().filter(a => a.effect.getTiming().iterations !== Infinity).map(a => a.finished))"
-    )
+    await page.evaluate(FINITE_ARE_OVER)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -192,8 +198,7 @@ async def test_a_phone_has_everything_in_reach(server: Server, new_context: NewC
         nav = await page.get_by_role("navigation").bounding_box()
         assert nav is not None
         assert round(nav["y"] + nav["height"]) == 700
-        small = await page.evaluate("""() => [...document.querySelectorAll('button, select, .nav a, summary')]
-          .filter(e => e.checkVisibility() && e.getBoundingClientRect().height < 24).map(e => e.outerHTML.slice(0, 80))""")
+        small = await page.evaluate(SMALL)
         assert small == [], path
     await page.goto("/")
     await page.locator("#model").select_option("fake/slow")

@@ -1,6 +1,7 @@
 import re
+from itertools import pairwise
 
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Request, Route, expect
 
 from tests.e2e.conftest import IN_BROWSER, NewContext, Server, Watch, ended, job_of, sign_up, submit
 from tests.e2e.words import SLOW, ask, choose, finished, job_id_of, question, script, shown, until_it_says
@@ -31,7 +32,8 @@ async def test_an_answer_streams_and_is_the_jobs_output(page: Page) -> None:
     await page.evaluate("""() => {
       window.seen = new Set();
       const text = document.querySelector('.prose');
-      new MutationObserver(() => window.seen.add(text.textContent.trim())).observe(text, {childList: true, subtree: true, characterData: true});
+      new MutationObserver(() => window.seen.add(text.textContent.trim()))
+        .observe(text, {childList: true, subtree: true, characterData: true});
     }""")
     await ask(page, SLOW, "fake/slow")
     await expect(page).to_have_url(re.compile(r"/ask/[0-9a-f-]{36}$"))
@@ -40,7 +42,7 @@ async def test_an_answer_streams_and_is_the_jobs_output(page: Page) -> None:
     assert await shown(page) == job["output"]["text"].strip()
     states = sorted(await page.evaluate("[...window.seen].filter(Boolean)"), key=len)
     assert len(states) > 10
-    assert all(later.startswith(former) for former, later in zip(states, states[1:], strict=False))
+    assert all(later.startswith(former) for former, later in pairwise(states))
 
 
 async def test_a_reload_in_the_middle_goes_on_where_it_was(page: Page) -> None:
@@ -92,7 +94,7 @@ async def test_a_running_answer_is_canceled_within_a_second_or_so(server: Server
     await expect(answer).to_have_attribute("data-state", "stopped", timeout=5000)
     await expect(answer.get_by_text("Canceled")).to_be_visible()
     assert (await ended(page.context, server, job_id_of(page)))["status"] == "canceled"
-    await expect(page.locator('.prose')).to_contain_text("word5")  # what was there stays readable
+    await expect(page.locator(".prose")).to_contain_text("word5")  # what was there stays readable
     await page.get_by_role("button", name="New question").click()
     await expect(question(page)).to_be_focused()
 
@@ -102,7 +104,7 @@ async def test_markdown_is_drawn_and_copied_as_written(page: Page, context: Brow
     await page.goto("/")
     await ask(page, script(MARKDOWN), "fake/script")
     await finished(page)
-    prose = page.locator('.prose')
+    prose = page.locator(".prose")
     await expect(prose.get_by_role("heading", name="A river")).to_be_visible()
     await expect(prose.locator("strong")).to_have_text("fast")
     await expect(prose.locator("ol > li")).to_have_count(2)
@@ -128,7 +130,7 @@ async def test_what_an_answer_says_cannot_act(page: Page, server: Server) -> Non
     )
     await ask(page, script(hostile), "fake/script")
     await finished(page)
-    prose = page.locator('.prose')
+    prose = page.locator(".prose")
     await expect(prose.locator("img, script, iframe, [style], [onerror]")).to_have_count(0)
     await expect(prose.locator("[href^='javascript']")).to_have_count(0)
     await expect(prose).to_contain_text("<img src=x onerror=alert(1)>")
@@ -181,7 +183,7 @@ async def test_one_question_sent_twice_by_a_shaky_line_makes_one_job(page: Page,
     keys: list[str | None] = []
     fails = [True]
 
-    async def shaky(route, request) -> None:  # type: ignore[no-untyped-def]
+    async def shaky(route: Route, request: Request) -> None:
         keys.append(request.headers.get("idempotency-key"))
         await route.fetch()  # it arrives …
         await (route.abort() if fails.pop() else route.continue_())  # … and its answer does not
@@ -219,7 +221,7 @@ async def test_a_failed_attempt_is_tried_again_and_its_text_is_void(page: Page) 
     await ask(page, prompt, "fake/script")
     await until_it_says(page, "draft")
     await expect(page.get_by_text("Trying again")).to_be_visible()
-    await expect(page.locator('.prose')).not_to_contain_text("draft")
+    await expect(page.locator(".prose")).not_to_contain_text("draft")
     await page.get_by_role("button", name="Cancel").click()
     await expect(page.locator('[data-part="answer"]')).to_have_attribute("data-state", "stopped")
 

@@ -96,15 +96,32 @@ async def _expire(context: BrowserContext, *names: str) -> None:
     """Spoils cookies the way time does: they are still sent, and no longer good."""
     for cookie in await context.cookies():
         if cookie["name"] in names:
-            spoilt = {
-                key: cookie[key] for key in ("name", "domain", "path", "expires", "httpOnly", "secure", "sameSite")
-            }
-            await context.add_cookies([{**spoilt, "value": "expired"}])  # type: ignore[typeddict-item]  (the same keys)
+            await context.add_cookies(
+                [
+                    {
+                        "name": cookie["name"],
+                        "value": "expired",
+                        "domain": cookie["domain"],
+                        "path": cookie["path"],
+                        "expires": cookie["expires"],
+                        "httpOnly": True,
+                    }
+                ]
+            )
 
 
 async def test_an_expired_access_token_is_renewed_before_a_page_shows(server: Server, page: Page) -> None:
     await _expire(page.context, "yeoul_access")
     await page.goto("/settings")
+    await expect(page.locator('[data-f="email"]')).to_contain_text("@example.com")
+    await expect(page).to_have_url(f"{server.url}/settings")
+
+
+async def test_an_expired_access_token_is_renewed_on_the_way_to_another_page(server: Server, page: Page) -> None:
+    await page.goto("/")
+    await expect(page.locator("#model")).to_be_enabled()
+    await _expire(page.context, "yeoul_access")
+    await page.get_by_role("link", name="Settings").click()
     await expect(page.locator('[data-f="email"]')).to_contain_text("@example.com")
     await expect(page).to_have_url(f"{server.url}/settings")
 

@@ -1,12 +1,13 @@
 """The scripts' own rules, in the browser they are for."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
-from tests.e2e.conftest import IN_BROWSER
+from tests.e2e.conftest import IN_BROWSER, Server
 from tests.e2e.words import ask, finished
 
 pytestmark = IN_BROWSER
@@ -40,10 +41,14 @@ GROW = """async ({text, step}) => {
 }"""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def scripts(page: Page) -> Page:
-    await page.goto("/settings")
-    return page
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def scripts(browser: Browser, server: Server) -> AsyncGenerator[Page]:
+    """A page from which the scripts can be loaded; no test changes it."""
+    context = await browser.new_context(base_url=server.url)
+    page = await context.new_page()
+    await page.goto("/signin")
+    yield page
+    await context.close()
 
 
 @pytest.mark.parametrize("step", [1, 3, 17])
@@ -72,7 +77,8 @@ async def test_a_long_answer_costs_no_more_per_piece_than_a_short_one(scripts: P
 async def test_half_written_marks_do_not_show(scripts: Page) -> None:
     texts = await scripts.evaluate("""async () => {
       const {Prose} = await import(new URL('markdown.js', document.querySelector('script[type=module]').src));
-      return ['a **bo', 'a **bold*', 'x `co', 'see [the site](https://exa', '| a | b |\\n', '| a | b |\\n|--'].map(text => {
+      const texts = ['a **bo', 'a **bold*', 'x `co', 'see [the site](https://exa', '| a | b |\\n', '| a | b |\\n|--'];
+      return texts.map(text => {
         const root = document.createElement('div');
         new Prose(root).update(text);
         return root.innerHTML;
@@ -136,4 +142,4 @@ async def test_an_answer_in_parts_of_a_letter_is_drawn_whole(page: Page) -> None
     await page.goto("/")
     await ask(page, '{"steps": [{"text": "\\ud83c\\udf0a 여"}, {"text": "울 "}, "끝"]}', "fake/script")
     await finished(page)
-    assert (await page.locator('.prose').inner_text()).strip() == "🌊 여울 끝"
+    assert (await page.locator(".prose").inner_text()).strip() == "🌊 여울 끝"

@@ -24,7 +24,7 @@ async def test_a_page_survives_the_servers_death(own_server: Server, new_context
     await until_it_says(page, "word10 ")
     own_server.stop(signal.SIGKILL)
     await expect(page.get_by_text("Connection lost. The answer goes on; reconnecting.")).to_be_visible()
-    await expect(page.locator('.prose')).to_contain_text("word10")  # until we know better
+    await expect(page.locator(".prose")).to_contain_text("word10")  # until we know better
     own_server.start()
     await expect(page.locator(".prose")).not_to_contain_text("word10 ")  # void
     await finished(page)

@@ -38,12 +38,12 @@ async def finished(page: Page) -> None:
 
 async def shown(page: Page) -> str:
     """The answer's text on the page."""
-    return (await page.locator('.prose').inner_text()).strip()
+    return (await page.locator(".prose").inner_text()).strip()
 
 
 async def until_it_says(page: Page, text: str) -> None:
     """Waits until the answer holds a text."""
-    await expect(page.locator('.prose')).to_contain_text(text)
+    await expect(page.locator(".prose")).to_contain_text(text)
 
 
 def job_id_of(page: Page) -> str:

@@ -1,35 +1,80 @@
-"""``yeoul serve``, ``yeoul api`` and ``yeoul worker``: the long-running commands."""
+"""``yeoul serve``, ``yeoul api`` and ``yeoul worker``: the commands that run until they are told to stop."""
 
-from rich.console import Console
+import asyncio
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from yeoul.app import create_app, listen, serve
+from yeoul.commands import database, weights
+from yeoul.commands.terminal import console, run, say
+from yeoul.core.auth import repository as accounts
+from yeoul.core.base.errors import Unavailable
 from yeoul.core.http.logs import configure
+from yeoul.core.runtime.services import Services
 from yeoul.settings import Settings
-from yeoul.worker import work
+from yeoul.worker import all_kinds, work
 
-say = Console(stderr=True, highlight=False, soft_wrap=True)
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (shown, not bound)
 
 
-async def serve_all(settings: Settings, *, worker: bool) -> None:
-    """Serves the API, and runs jobs too where asked."""
+def serve_all(settings: Settings, *, worker: bool) -> None:
+    """Serves the API, and runs jobs too where asked, until Ctrl-C or SIGTERM."""
     configure(settings)
     with listen(settings.host, settings.port) as listening:
         port = listening.getsockname()[1]
         settings = settings.model_copy(update={"port": port})
-        app = create_app(settings, worker=worker)
-        where = settings.data_dir if settings.embedded else "the database of YEOUL_DATABASE_URL"
-        say.print(f"[dim]Starting; everything is kept in {where}[/]")
-        await serve(app, listening, lambda: _ready(settings))
+        with database.ready(settings):
+            weights.get(settings)
+            try:
+                listening.listen()
+            except OSError as error:  # another process was a moment quicker
+                raise Unavailable(f"Cannot listen on {settings.host}:{port}: {error.strerror}.") from None
+            app = create_app(settings, worker=worker)
+            greetings: set[asyncio.Task[None]] = set()
+
+            def ready() -> None:
+                greetings.add(asyncio.get_running_loop().create_task(_greet(app.state.services, worker=worker)))
+
+            run(serve(app, listening, ready))
 
 
-def _ready(settings: Settings) -> None:
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  (shown, not bound)
-    address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-    say.print(f"\n  [bold green]Yeoul is ready:[/] [bold]{address}[/]")
-    say.print("  Open it in a browser and register; the first account is the administrator. Ctrl-C stops.\n")
-
-
-async def work_alone(settings: Settings) -> None:
-    """Runs jobs, without an API."""
+def work_alone(settings: Settings) -> None:
+    """Runs jobs, without an API, until Ctrl-C or SIGTERM."""
     configure(settings)
-    await work(settings)
+    known = all_kinds()
+    for name in settings.worker_kinds:
+        known.get(name)  # a mistake is said before anything is opened
+    with database.ready(settings):
+        weights.get(settings)
+        which = f"jobs of kind {', '.join(settings.worker_kinds)}" if settings.worker_kinds else "jobs"
+        news = f"This worker is ready: {settings.worker_concurrency} {which} at a time. Ctrl-C stops."
+        run(work(settings, lambda: say(news, "bold green")))
+
+
+async def _greet(services: Services, *, worker: bool) -> None:
+    settings = services.settings
+    host = EVERYWHERE.get(settings.host, settings.host)
+    address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+    out = console()
+    out.print("\n  [bold green]Yeoul is ready:[/]", end=" ")
+    out.print(address, style="bold", markup=False)
+    out.print(f"  {await _how_to_sign_in(services)} Ctrl-C stops.", markup=False)
+    if not worker and (lacking := await services.readiness["worker"]()):
+        out.print(f"  {lacking}", style="yellow", markup=False)
+    out.print()
+
+
+async def _how_to_sign_in(services: Services) -> str:
+    settings = services.settings
+    try:
+        async with services.database.as_service("greeting: is anybody registered?") as session:
+            somebody = await accounts.has_accounts(session)
+    except (SQLAlchemyError, OSError):  # the log says more
+        somebody = True
+    if somebody:
+        return "Open it in a browser and sign in."
+    if settings.registration == "closed":
+        return "Registration is closed; make the first account with `yeoul users add EMAIL --admin`."
+    if settings.first_user_is_admin:
+        return "Open it in a browser and register: the first account is the administrator's."
+    return "Open it in a browser and register."

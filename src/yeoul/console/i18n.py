@@ -1,7 +1,7 @@
 """The console's languages: which one a visitor reads, and the texts in it.
 
-Texts are written in English where they are used; ``locale/*/LC_MESSAGES/messages.po`` holds the translations and is read
-as it is, so that nothing has to be compiled. ``scripts/messages.py`` keeps the catalogues in step with the code.
+Texts are written in English where they are used; ``locale/*/LC_MESSAGES/messages.po`` holds the translations and is
+read as it is, so that nothing has to be compiled. ``scripts/messages.py`` keeps the catalogues in step with the code.
 """
 
 from dataclasses import dataclass

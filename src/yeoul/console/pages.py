@@ -30,14 +30,14 @@ def _environment(tag: str) -> Environment:
     )
     environment.policies["ext.i18n.trimmed"] = True
     language = i18n.language(tag)
-    environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]  (the extension adds it)
+    environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     environment.globals |= {
         "asset": assets.url,
         "languages": i18n.LANGUAGES,
         "script_strings": language.script_strings,
         "tag": tag,
     }
-    environment.globals["icon"] = environment.get_template("icons.html").module.icon  # type: ignore[attr-defined]  (a macro)
+    environment.globals["icon"] = environment.get_template("icons.html").module.icon  # type: ignore[attr-defined]  # a macro
     return environment
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.websockets import WebSocket
 
 from tests.conftest import TEMPLATE
+from tests.core.auth.issuer import AUDIENCE, FakeIssuer, fake_issuer
 from tests.core.http.small_app import HOST, client_of, settings_with, small_app
 from yeoul.core.auth.dependencies import AdminPrincipal, CurrentPrincipal, OptionalPrincipal, signed_in_before
 from yeoul.core.auth.tables import LoginAttempt, User
@@ -42,6 +43,10 @@ def auth_app(database: Database, **settings: Any) -> FastAPI:
     @app.post("/who")
     async def who(principal: CurrentPrincipal) -> list[str]:
         return [str(principal.user_id), principal.role, principal.via]
+
+    @app.api_route("/any", methods=["GET", "HEAD", "OPTIONS", "POST", "DELETE"])
+    async def anything(principal: CurrentPrincipal) -> str:
+        return principal.via
 
     @app.get("/maybe")
     async def maybe(principal: OptionalPrincipal, request: Request) -> list[bool]:
@@ -102,6 +107,18 @@ async def page(database: Database) -> AsyncGenerator[Make]:
             return await stack.enter_async_context(client_of(auth_app(database, **settings), headers=BROWSER))
 
         yield make
+
+
+@pytest.fixture
+async def issuer() -> AsyncGenerator[FakeIssuer]:
+    """An outside provider."""
+    async with fake_issuer() as running:
+        yield running
+
+
+def trusting(issuer: FakeIssuer, **more: Any) -> dict[str, Any]:
+    """The settings that trust it."""
+    return {"trusted_issuers": [{"issuer": issuer.url, "audience": AUDIENCE, **more}]}
 
 
 async def registered(client: httpx.AsyncClient, user: str = "mina", **more: Any) -> dict[str, Any]:

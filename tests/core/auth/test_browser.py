@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from tests.core.auth.conftest import BROWSER, Make, bearer, body, expired, registered
 from tests.core.http.small_app import HOST, assert_problem
 from yeoul.core.auth.dependencies import ACCESS_COOKIE, REFRESH_COOKIE
-from yeoul.core.auth.service import GRACE
+from yeoul.core.auth.sessions import GRACE
 from yeoul.core.auth.tables import AuthSession
 from yeoul.core.db.database import Database
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tests.core.auth.conftest import Make, bearer, body, registered
 from tests.core.http.small_app import assert_problem, settings_with
-from yeoul.core.auth.service import GRACE
+from yeoul.core.auth.sessions import GRACE
 from yeoul.core.auth.tables import AuthSession, User
 from yeoul.core.auth.tokens import Tokens
 from yeoul.core.db.database import Database

@@ -9,8 +9,8 @@ import httpx
 from fastapi import FastAPI
 
 from yeoul.core.auth.router import router as auth_router
+from yeoul.core.base.readiness import Check
 from yeoul.core.db.database import Database
-from yeoul.core.http.health import Check
 from yeoul.core.http.install import install
 from yeoul.settings import Settings
 

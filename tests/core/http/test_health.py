@@ -5,6 +5,7 @@ from fastapi import FastAPI
 
 from tests.core.http.small_app import assert_problem, client_of, settings_with, small_app
 from yeoul import __version__
+from yeoul.core.base.readiness import Note
 from yeoul.core.http import health
 
 
@@ -62,6 +63,17 @@ async def test_not_ready_names_what_fails_and_what_to_do(app: FastAPI) -> None:
         "other": "ConnectionError: refused",
     }
     assert "Start `yeoul worker`" in problem["detail"]
+
+
+async def test_a_note_is_shown_and_fails_nothing(app: FastAPI) -> None:
+    async def slower() -> str | None:
+        return Note("No connection to Redis: jobs start up to a second later.")
+
+    app.state.services.readiness |= {"database": fine, "doorbell": slower}
+    async with client_of(app) as client:
+        response = await client.get("/ready")
+    assert response.status_code == 200
+    assert response.json()["checks"]["doorbell"] == "No connection to Redis: jobs start up to a second later."
 
 
 async def test_a_check_that_hangs_fails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from yeoul.core.llm.providers.registry import PROVIDERS
         ({}, "local/smollm2-135m"),
         ({"default_model": "anthropic/claude-haiku-4-5"}, "anthropic/claude-haiku-4-5"),
         ({"openai_api_key": "k", "anthropic_api_key": "k"}, "openai/gpt-6.1-terra"),
+        ({"openai_api_key": "", "gemini_api_key": "k"}, "gemini/gemini-3.8-flash"),  # set, but to nothing
         ({"gemini_api_key": "k"}, "gemini/gemini-3.8-flash"),
         ({"compatible_base_url": "http://127.0.0.1:1/v1"}, "local/smollm2-135m"),  # no model is named
         ({"compatible_base_url": "http://127.0.0.1:1/v1", "compatible_models": "qwen3,phi"}, "compatible/qwen3"),

@@ -8,7 +8,18 @@ import pytest
 
 from tests.core.llm.conftest import Open
 from tests.core.llm.server import Answer, Asked, Script, Server
-from tests.core.llm.vendors import FILTER, LENGTH, STOP, VENDORS, Anthropic, Gemini, OpenAI, Perplexity, Vendor
+from tests.core.llm.vendors import (
+    FILTER,
+    LENGTH,
+    STOP,
+    VENDORS,
+    Anthropic,
+    Compatible,
+    Gemini,
+    OpenAI,
+    Perplexity,
+    Vendor,
+)
 from yeoul.core.llm.errors import (
     ContentFiltered,
     ContextTooLong,
@@ -199,6 +210,40 @@ async def test_errors(
     assert raised.value.extra["model"] == vendor.model
     assert "secret-key" not in raised.value.detail
     assert len(vendor_server.asked) == (3 if retryable else 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (408, ModelTimeout),
+        (409, ModelUnavailable),
+        (413, ContextTooLong),
+        (418, RequestRejected),
+        (502, ModelUnavailable),
+        (503, ModelUnavailable),
+        (504, ModelTimeout),
+    ],
+)
+async def test_rarer_statuses(status: int, error: type[ModelError], vendor_server: Server, open_gateway: Open) -> None:
+    vendor = Compatible()
+    vendor_server.scripts = [fails(status, vendor.error(status))]
+    with pytest.raises(ModelError) as raised:
+        await ask(open_gateway(vendor.settings(vendor_server.url)), vendor)
+    assert type(raised.value) is error
+    assert f"something about {status}" in raised.value.detail
+
+
+async def test_an_answer_that_is_no_json(vendor_server: Server, open_gateway: Open) -> None:
+    vendor = Compatible()
+
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.open_stream()
+        await answer.piece("data: <html>Bad gateway</html>\n\n")
+        await answer.end()
+
+    vendor_server.scripts = [script]
+    with pytest.raises(ModelUnavailable):
+        await ask(open_gateway(vendor.settings(vendor_server.url)), vendor)
 
 
 @every_vendor

@@ -161,6 +161,26 @@ async def test_a_killed_process_is_started_again(gateway: Gateway, server: Local
     assert server.pid not in {None, pid}
 
 
+async def test_who_gives_up_waiting_leaves_the_start_to_the_others(server: LocalServer) -> None:
+    first, second = (asyncio.create_task(server.address()) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    address = await second
+    assert await server.address() == address
+    assert [process.pid for process in ours()] == [server.pid]
+
+
+async def test_stopping_while_it_starts(server: LocalServer) -> None:
+    starting = asyncio.create_task(server.address())
+    async with asyncio.timeout(10):
+        while not ours():
+            await asyncio.to_thread(time.sleep, 0.01)
+    await server.stop()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert ours() == []
+
+
 @pytest.mark.faults
 async def test_a_question_survives_the_death_of_an_idle_process(gateway: Gateway) -> None:
     await ask(gateway, "Hi", max_tokens=2)

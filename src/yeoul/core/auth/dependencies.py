@@ -1,8 +1,8 @@
 """Who is asking, for routes: HTTP and WebSocket alike.
 
-``CurrentPrincipal`` (401 without one), ``OptionalPrincipal`` (null without one), ``AdminPrincipal`` (403 for others).
-A bearer token goes before the cookie; what a cookie authenticates must come from a page of ours where it can change
-something (``core/http/csrf.py``).
+``CurrentPrincipal`` (401 without one), ``OptionalPrincipal`` (null without one), ``AdminPrincipal`` (403 for others),
+``Person`` (403 for API keys). A bearer token or key goes before the cookie; what a cookie authenticates must come from
+a page of ours where it can change something (``core/http/csrf.py``). What a key may do, its scopes say.
 """
 
 from typing import Annotated, Protocol, cast
@@ -12,12 +12,15 @@ from fastapi import Depends
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from yeoul.core.auth.errors import AdminOnly, TokenInvalid
-from yeoul.core.auth.principal import Principal
+from yeoul.core.auth.errors import AdminOnly, NotWithAKey, ScopeMissing, TokenInvalid
+from yeoul.core.auth.keys.service import principal_of
+from yeoul.core.auth.keys.text import looks_like_key
+from yeoul.core.auth.principal import Principal, Scope
+from yeoul.core.auth.sessions import Client, Sessions
 from yeoul.core.auth.tokens import Tokens
 from yeoul.core.base.errors import Unauthenticated
 from yeoul.core.db.database import Database
-from yeoul.core.http.csrf import require_own_page
+from yeoul.core.http.csrf import SAFE_METHODS, require_own_page
 from yeoul.core.http.middleware import USER_ID
 from yeoul.settings import Settings
 
@@ -71,10 +74,14 @@ async def current_principal(
     token = connection.cookies.get(ACCESS_COOKIE) if by_cookie else token
     if not token:
         raise Unauthenticated("Sign in first, and send the access_token in the header Authorization: Bearer.")
-    claims = Tokens(services.settings.signing_key, services.settings.access_token_seconds).read_access(token)
-    if by_cookie:
-        require_own_page(connection, services.settings)
-    principal = Principal(claims.user_id, claims.role, claims.session_id, "cookie" if by_cookie else "bearer")
+    if not by_cookie and looks_like_key(token):
+        principal = await principal_of(services.database, token)
+        _require_scope(connection, principal)
+    else:
+        claims = Tokens(services.settings.signing_key, services.settings.access_token_seconds).read_access(token)
+        if by_cookie:
+            require_own_page(connection, services.settings)
+        principal = Principal(claims.user_id, claims.role, claims.session_id, "cookie" if by_cookie else "bearer")
     connection.scope[USER_ID] = principal.user_id
     structlog.contextvars.bind_contextvars(user_id=str(principal.user_id))
     return principal
@@ -99,6 +106,37 @@ async def admin_principal(principal: Annotated[Principal, Depends(current_princi
     return principal
 
 
+async def person(principal: Annotated[Principal, Depends(current_principal)]) -> Principal:
+    """The principal, who has signed in; raises ``NotWithAKey`` for a program's key."""
+    if principal.via == "key":
+        raise NotWithAKey
+    return principal
+
+
+def _require_scope(connection: HTTPConnection, principal: Principal) -> None:
+    # A WebSocket's handshake is a GET. Ours only follow streams; one that takes orders asks principal.scopes itself.
+    scope: Scope = "read" if connection.scope.get("method", "GET") in SAFE_METHODS else "write"
+    if scope not in principal.scopes:
+        raise ScopeMissing(scope)
+
+
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 OptionalPrincipal = Annotated[Principal | None, Depends(optional_principal)]
 AdminPrincipal = Annotated[Principal, Depends(admin_principal)]
+Person = Annotated[Principal, Depends(person)]
+
+
+def client(connection: HTTPConnection) -> Client:
+    """Where a request comes from."""
+    host = connection.client.host if connection.client else "unknown"
+    return Client(host, connection.headers.get("user-agent"))
+
+
+def sessions(connection: HTTPConnection) -> Sessions:
+    """The rules of sessions."""
+    services = services_of(connection)
+    return Sessions(services.database, services.settings)
+
+
+ClientDep = Annotated[Client, Depends(client)]
+SessionsDep = Annotated[Sessions, Depends(sessions)]

@@ -5,20 +5,25 @@ from typing import Literal
 from uuid import UUID
 
 Role = Literal["user", "admin"]
+Scope = Literal["read", "write"]
+
+ALL_SCOPES: frozenset[Scope] = frozenset(("read", "write"))
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A signed-in user, as the access token says.
+    """A signed-in user, as the access token says, or a program with a key of theirs.
 
     Access tokens are not looked up: a role change, a disabled account or a revoked session takes effect when the
-    token expires (``access_token_seconds``), since none of these gets a new one.
+    token expires (``access_token_seconds``), since none of these gets a new one. Keys are looked up each time: what is
+    changed about them holds at once.
     """
 
     user_id: UUID
     role: Role
     session_id: UUID | None
-    via: Literal["bearer", "cookie"]
+    via: Literal["bearer", "cookie", "key"]
+    scopes: frozenset[Scope] = ALL_SCOPES
 
     @property
     def is_admin(self) -> bool:

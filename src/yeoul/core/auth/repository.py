@@ -20,6 +20,15 @@ LOCAL_EMAIL = "local@localhost"
 _OWN_COLUMNS = (User.id, User.email, User.name, User.role, User.created_at)
 """What the tenant scope may read of its user."""
 
+_SESSION_COLUMNS = (
+    AuthSession.id,
+    AuthSession.created_at,
+    AuthSession.rotated_at,
+    AuthSession.expires_at,
+    AuthSession.user_agent,
+)
+_OPEN = (AuthSession.revoked_at.is_(None), AuthSession.expires_at > func.now())
+
 
 async def clock(session: AsyncSession) -> datetime:
     """The database's time, this very moment."""
@@ -91,11 +100,28 @@ async def session_for_update(session: AsyncSession, session_id: UUID) -> tuple[A
     return None if row is None else (row[0], row[1])
 
 
-async def revoke_sessions(session: AsyncSession, session_ids: Sequence[UUID]) -> int:
-    """Ends sessions; returns how many were open."""
+async def open_sessions(
+    session: AsyncSession, user_id: UUID, before: UUID | None, limit: int
+) -> Sequence[Row[UUID, datetime, datetime | None, datetime, str | None]]:
+    """A user's open sessions, the newest first, in their tenant scope."""
+    query = select(*_SESSION_COLUMNS).where(AuthSession.user_id == user_id, *_OPEN)
+    if before is not None:
+        query = query.where(AuthSession.id < before)
+    return (await session.execute(query.order_by(AuthSession.id.desc()).limit(limit))).all()
+
+
+async def users_of_open_sessions(session: AsyncSession, session_ids: Sequence[UUID]) -> Sequence[UUID]:
+    """Whose sessions these are, those that have ended left out."""
+    query = select(AuthSession.user_id).where(AuthSession.id.in_(session_ids), *_OPEN).distinct()
+    return (await session.scalars(query)).all()
+
+
+async def revoke_sessions(session: AsyncSession, session_ids: Sequence[UUID], *, user_id: UUID | None = None) -> int:
+    """Ends sessions, of this user alone where one is named; returns how many were open."""
+    owned = () if user_id is None else (AuthSession.user_id == user_id,)
     statement = (
         update(AuthSession)
-        .where(AuthSession.id.in_(session_ids), AuthSession.revoked_at.is_(None))
+        .where(AuthSession.id.in_(session_ids), *_OPEN, *owned)
         .values(revoked_at=func.now())
         .execution_options(synchronize_session=False)
     )

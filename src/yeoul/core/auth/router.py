@@ -1,47 +1,42 @@
-"""``/api/auth/*`` and ``/api/me``.
+"""``/api/auth/*``, ``/api/keys`` and ``/api/me``: this module's routes, and those of ``own`` and ``outside``.
 
 Programs get tokens in JSON. A page of ours also gets them as HttpOnly cookies and needs nothing else: who asks is told
 by the headers browsers add (``core/http/csrf.py``). From its cookie a page never sees the refresh token again, so that
 a script slipped into a page cannot carry the session away.
 """
 
-from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from yeoul.core.auth.cookies import clear_cookies, hand_over, set_cookies
 from yeoul.core.auth.dependencies import (
     ACCESS_COOKIE,
     REFRESH_COOKIE,
+    ClientDep,
     CurrentPrincipal,
+    SessionsDep,
     bearer_token,
     services_of,
 )
-from yeoul.core.auth.errors import TokenInvalid
+from yeoul.core.auth.outside.router import router as outside_router
+from yeoul.core.auth.own.router import router as own_router
 from yeoul.core.auth.schemas import Access, Credentials, RefreshToken, Registration, SignedIn, UserOut
-from yeoul.core.auth.service import Accounts, Client
+from yeoul.core.auth.service import Accounts
 from yeoul.core.base.errors import Unauthenticated
 from yeoul.core.http import problems
-from yeoul.core.http.csrf import from_own_page, require_own_page
-
-_REFRESH_PATH = "/api/auth"
+from yeoul.core.http.csrf import require_own_page
 
 router = APIRouter(prefix="/api", tags=["auth"])
 
 
 def accounts(request: Request) -> Accounts:
-    """The room's service."""
+    """The rules of accounts."""
     services = services_of(request)
     return Accounts(services.database, services.settings)
 
 
-def client(request: Request) -> Client:
-    """Where a request comes from."""
-    return Client(request.client.host if request.client else "unknown", request.headers.get("user-agent"))
-
-
 AccountsDep = Annotated[Accounts, Depends(accounts)]
-ClientDep = Annotated[Client, Depends(client)]
 
 
 @router.post("/auth/register", status_code=201)
@@ -50,7 +45,7 @@ async def register(
 ) -> SignedIn:
     """Makes an account and signs it in. The first account of an installation is its administrator's."""
     signed_in = await service.register(body, origin)
-    _hand_over(signed_in, request, response)
+    hand_over(signed_in, request, response)
     return signed_in
 
 
@@ -60,13 +55,13 @@ async def login(
 ) -> SignedIn:
     """Signs in with email and password."""
     signed_in = await service.login(body, origin)
-    _hand_over(signed_in, request, response)
+    hand_over(signed_in, request, response)
     return signed_in
 
 
 @router.post("/auth/refresh", response_model=SignedIn | Access)
 async def refresh(
-    request: Request, response: Response, service: AccountsDep, body: RefreshToken | None = None
+    request: Request, response: Response, service: SessionsDep, body: RefreshToken | None = None
 ) -> SignedIn | Access | Response:
     """The next pair of tokens, for a refresh token in the body or in the cookie. Each is good for one use.
 
@@ -82,30 +77,42 @@ async def refresh(
     try:
         signed_in = await service.refresh(token)
     except Unauthenticated as error:
-        refusal = problems.render(error, request)
-        _clear_cookies(request, refusal)  # else every page would try again
-        return refusal
-    _set_cookies(signed_in, request, response)
+        return _cleared(error, request)  # else every page would try again
+    set_cookies(signed_in, request, response)
     return Access.model_validate(signed_in.model_dump(exclude={"refresh_token"}))
 
 
-@router.post("/auth/logout", status_code=204)
-async def logout(request: Request, response: Response, service: AccountsDep, body: RefreshToken | None = None) -> None:
+@router.post("/auth/logout", status_code=204, response_model=None)
+async def logout(
+    request: Request,
+    response: Response,
+    service: SessionsDep,
+    everywhere: Annotated[bool, Query(description="End every session of the user, on every device.")] = False,  # noqa: FBT002
+    body: RefreshToken | None = None,
+) -> Response | None:
     """Ends the session by any of its tokens, even an expired one, and clears the cookies. Twice is fine.
 
-    A token in the header or the body speaks for itself; without one the cookies do.
+    A token in the header or the body speaks for itself; without one the cookies do. `everywhere` takes an open session.
+    API keys stay.
     """
     bearer, given = bearer_token(request), body.refresh_token if body else None
+    end = service.logout_everywhere if everywhere else service.logout
     if bearer or given:
-        await service.logout(access_tokens=_some(bearer), refresh_tokens=_some(given))
+        await end(access_tokens=_some(bearer), refresh_tokens=_some(given))
     elif ACCESS_COOKIE in request.cookies or REFRESH_COOKIE in request.cookies:
         require_own_page(request, services_of(request).settings)
-        with suppress(TokenInvalid):  # cookies of a former installation: there is only something to clear
-            await service.logout(
+        try:
+            await end(
                 access_tokens=_some(request.cookies.get(ACCESS_COOKIE)),
                 refresh_tokens=_some(request.cookies.get(REFRESH_COOKIE)),
             )
-    _clear_cookies(request, response)
+        except Unauthenticated as error:  # cookies of a former installation, or of a session that is over
+            if everywhere:
+                return _cleared(error, request)
+    elif everywhere:
+        raise Unauthenticated("Sign in first: signing out everywhere takes an open session.")
+    clear_cookies(request, response)
+    return None
 
 
 @router.get("/me")
@@ -114,33 +121,15 @@ async def me(principal: CurrentPrincipal, service: AccountsDep) -> UserOut:
     return await service.me(principal)
 
 
+def _cleared(error: Unauthenticated, request: Request) -> Response:
+    refusal = problems.render(error, request)
+    clear_cookies(request, refusal)
+    return refusal
+
+
 def _some(token: str | None) -> list[str]:
     return [token] if token else []
 
 
-def _hand_over(signed_in: SignedIn, request: Request, response: Response) -> None:
-    response.headers["Cache-Control"] = "no-store"
-    if from_own_page(request, services_of(request).settings):
-        _set_cookies(signed_in, request, response)
-
-
-def _set_cookies(signed_in: SignedIn, request: Request, response: Response) -> None:
-    """Both cookies live as long as the refresh token: an expired access cookie tells that a refresh is worth a try."""
-    age = services_of(request).settings.refresh_token_days * 86_400
-    for name, value, path in (
-        (ACCESS_COOKIE, signed_in.access_token, "/"),
-        (REFRESH_COOKIE, signed_in.refresh_token, _REFRESH_PATH),
-    ):
-        response.set_cookie(
-            name, value, max_age=age, path=path, secure=_is_secure(request), httponly=True, samesite="lax"
-        )
-
-
-def _clear_cookies(request: Request, response: Response) -> None:
-    for name, path in ((ACCESS_COOKIE, "/"), (REFRESH_COOKIE, _REFRESH_PATH)):
-        response.delete_cookie(name, path=path, secure=_is_secure(request), httponly=True, samesite="lax")
-
-
-def _is_secure(request: Request) -> bool:
-    public_url = services_of(request).settings.public_url or ""
-    return request.url.scheme == "https" or public_url.startswith("https://")
+router.include_router(own_router)
+router.include_router(outside_router)

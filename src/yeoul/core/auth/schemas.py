@@ -31,7 +31,8 @@ def _storable(text: str) -> str:
     return text
 
 
-def _plain_name(name: str) -> str | None:
+def plain_name(name: str) -> str | None:
+    """A name without blanks around it; null when nothing is left."""
     return _storable(name).strip() or None
 
 
@@ -54,7 +55,7 @@ class Registration(BaseModel):
 
     email: Email
     password: Annotated[SecretStr, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD), AfterValidator(_password)]
-    name: Annotated[str, Field(max_length=200), AfterValidator(_plain_name)] | None = None
+    name: Annotated[str, Field(max_length=200), AfterValidator(plain_name)] | None = None
 
 
 class Credentials(BaseModel):
@@ -97,3 +98,14 @@ class SignedIn(Access):
     """An access token, and the refresh token that gets the next pair. Each refresh token is good for one use."""
 
     refresh_token: str
+
+
+class SessionOut(BaseModel):
+    """An open sign-in of one's own. ``last_used_at`` is when it last got new tokens; ``current``: the one asking."""
+
+    id: UUID
+    user_agent: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool

@@ -1,9 +1,9 @@
-"""Users, their sessions, and failed sign-ins."""
+"""Users, the ways they sign in, their sessions and keys, and failed sign-ins."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, LargeBinary, text
+from sqlalchemy import ARRAY, BigInteger, ForeignKey, Identity, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from yeoul.core.base.ids import new_id
@@ -40,6 +40,39 @@ class AuthSession(Base):
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
     user_agent: Mapped[str | None]
+
+
+class OutsideIdentity(Base):
+    """Who an outside provider says somebody is. ``email`` is in lower case and of the moment it was linked."""
+
+    __tablename__ = "identities"
+    __table_args__ = (UniqueConstraint("issuer", "subject"), Index("identities_user_id", "user_id"))
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("yeoul.users.id", ondelete="CASCADE"))
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str | None]
+    email_verified: Mapped[bool] = mapped_column(server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    last_used_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class ApiKey(Base):
+    """A program's key: the prefix that finds it, and the hash of the whole."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index("api_keys_user_id", "user_id"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("yeoul.users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(unique=True)
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
 
 
 class LoginAttempt(Base):

@@ -1,6 +1,7 @@
-"""Against guessing and flooding: so many failed sign-ins, and so many new accounts, in 15 minutes, then no more answers."""
+"""Against guessing and flooding: so many failed sign-ins and new accounts in 15 minutes, then no more answers."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -41,7 +42,7 @@ async def require_registrations(session: AsyncSession, subject: str, quota: int)
         )
 
 
-async def require_quota(session: AsyncSession, subjects: tuple[str, str], quota: int) -> None:
+async def require_quota(session: AsyncSession, subjects: Sequence[str], quota: int) -> None:
     """Raises ``RateLimited`` when the account or the address has used up its failures."""
     wait = await repository.seconds_until_allowed(session, subjects, quota, WINDOW)
     if wait > 0:

@@ -47,8 +47,8 @@ class Tokens:
 
     def __init__(self, signing_key: str, access_seconds: int) -> None:
         self.access_seconds = access_seconds
-        self._keys = {use: _derive(signing_key, use) for use in (ACCESS, REFRESH)}
-        self._successor_key = _derive(signing_key, "yeoul:refresh-successor")
+        self._keys = {use: derive(signing_key, use) for use in (ACCESS, REFRESH)}
+        self._successor_key = derive(signing_key, "yeoul:refresh-successor")
 
     def access(self, user_id: UUID, role: Role, session_id: UUID) -> str:
         """A fresh access token."""
@@ -117,5 +117,6 @@ def digest(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
-def _derive(signing_key: str, use: str) -> bytes:
+def derive(signing_key: str, use: str) -> bytes:
+    """The key for one use: what is signed for one is good for no other."""
     return hmac.digest(signing_key.encode(), use.encode(), "sha256")

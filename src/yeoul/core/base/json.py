@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pydantic_core import from_json, to_json, to_jsonable_python
+from pydantic import BaseModel
+from pydantic_core import from_json, to_json
 
 _REPLACEMENT = "\ufffd"
 
@@ -12,7 +13,7 @@ def dumps(value: Any) -> str:  # noqa: ANN401  (anything JSON can say)
     try:
         text = to_json(value, inf_nan_mode="null").decode()
     except ValueError:  # a lone surrogate somewhere
-        text = to_json(clean(to_jsonable_python(value)), inf_nan_mode="null").decode()
+        text = to_json(clean(value), inf_nan_mode="null").decode()
     if "\\u0000" in text:
         text = to_json(clean(from_json(text))).decode()
     return text
@@ -31,6 +32,8 @@ def clean(value: Any) -> Any:  # noqa: ANN401
         return {clean(k): clean(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [clean(v) for v in value]
+    if isinstance(value, BaseModel):
+        return clean(value.model_dump())
     return value
 
 
@@ -38,4 +41,10 @@ def clean_text(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD."""
     if "\0" in text:
         text = text.replace("\0", _REPLACEMENT)
-    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # UTF-16 makes one character of two halves that stand together
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

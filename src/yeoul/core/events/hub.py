@@ -20,14 +20,20 @@ from prometheus_client import Gauge
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub
 from yeoul.core.events import queries
-from yeoul.core.events.schemas import TERMINAL, Event
+from yeoul.core.events.schemas import TERMINAL, Event, reset
 
 log = structlog.get_logger(__name__)
 
 BUFFER = 512
-"""Events a subscription holds before the hub stops reading for it: a slow client costs no more than this."""
+"""Events a subscription holds before the hub stops reading for it: a slow client costs no more than this and a page."""
+BUFFER_CHARS = 1_000_000
+"""The same in characters of data."""
 PAGE = 256
 """Events read for one cursor at a time."""
+PAGE_CHARS = 1_000_000
+"""The same in characters of data, before the event that passes it."""
+READ_CHARS = 16_000_000
+"""Characters one query brings at most, whatever the number of cursors; each still gets one event."""
 CURSORS = 1000
 """Cursors served by one query."""
 LOOK_SECONDS = 1.0
@@ -51,21 +57,31 @@ class Subscription:
         self.last_seq = after
         """The last seq put into the buffer."""
         self.ended = False
+        """Nothing more comes: the job has ended, or the server stops."""
+        self.over = False
+        """The job has ended, and its terminal event has been put into the buffer."""
+        self._chars = 0
 
     @property
     def wants_more(self) -> bool:
         """Whether the hub should read for it."""
-        return not self.ended and len(self._buffer) < BUFFER
+        return not self.ended and len(self._buffer) < BUFFER and self._chars < BUFFER_CHARS
 
     def put(self, rows: Sequence[tuple[int, str, str]]) -> None:
-        """Takes what was read after ``last_seq``, up to the first gap: what is missing has not been committed yet."""
+        """Takes what was read after ``last_seq``, up to the first gap: what is missing has not been committed yet.
+
+        A shared stream is committed in the order of its numbers: what is missing there has been pruned.
+        """
         for seq, kind, data in rows:
             if seq != self.last_seq + 1:
-                break
+                if self._ends:
+                    break
+                self._buffer.append(reset(self.stream_id))
             self.last_seq = seq
             self._buffer.append(Event(self.stream_id, seq, kind, data))
+            self._chars += len(data)
             if self._ends and kind in TERMINAL:
-                self.ended = True
+                self.ended = self.over = True
                 break
         if self._buffer:
             self._arrived.set()
@@ -97,6 +113,7 @@ class Subscription:
             was_full = not self.wants_more
             events = list(self._buffer)
             self._buffer.clear()
+            self._chars = 0
             if was_full and not self.ended:
                 self._hub.wake(self)
             if events:
@@ -164,9 +181,8 @@ class EventHub:
         self._woken[subscription] = None
         self._wake.set()
 
-    def _rung(self, ids: list[str]) -> None:
-        streams = [UUID(i) for i in ids] if ids else list(self._subscriptions)
-        for stream_id in streams:
+    def _rung(self, ids: list[UUID]) -> None:
+        for stream_id in ids or list(self._subscriptions):
             for subscription in self._subscriptions.get(stream_id, ()):
                 self.wake(subscription)
 
@@ -184,6 +200,9 @@ class EventHub:
                 # The clock wakes everybody again; until then there is nothing to be read.
                 log.warning("could not read the event log, trying again", error=str(error).strip())
                 await asyncio.sleep(LOOK_SECONDS / 2)
+            except Exception:
+                log.exception("could not read the event log, trying again")
+                await asyncio.sleep(LOOK_SECONDS / 2)
 
     async def _read_woken(self) -> None:
         cursors: dict[tuple[UUID, int], list[Subscription]] = defaultdict(list)
@@ -196,9 +215,15 @@ class EventHub:
         if not cursors:
             return
         keys = list(cursors)
+        chars = min(PAGE_CHARS, READ_CHARS // len(keys))
         rows = await self._line.fetch(
             queries.READ,
-            {"ids": [stream_id for stream_id, _ in keys], "afters": [after for _, after in keys], "limit": PAGE},
+            {
+                "ids": [stream_id for stream_id, _ in keys],
+                "afters": [after for _, after in keys],
+                "limit": PAGE,
+                "chars": chars,
+            },
         )
         pages: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
         for n, seq, kind, data in rows:
@@ -206,5 +231,5 @@ class EventHub:
         for n, page in pages.items():
             for subscription in cursors[keys[n - 1]]:
                 subscription.put(page)
-                if len(page) == PAGE:
+                if len(page) == PAGE or sum(len(data) for _, _, data in page) >= chars:
                     self.wake(subscription)

@@ -1,14 +1,17 @@
 """The event log's SQL, named."""
 
 READ = """
-SELECT w.n, e.seq, e.type, e.data::text
+SELECT w.n, e.seq, e.type, e.data
 FROM unnest(%(ids)s::uuid[], %(afters)s::bigint[]) WITH ORDINALITY w(id, after, n)
 CROSS JOIN LATERAL (
-    SELECT seq, type, data FROM events WHERE stream_id = w.id AND seq > w.after ORDER BY seq LIMIT %(limit)s
+    SELECT seq, type, data, sum(length(data)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS chars
+    FROM (SELECT seq, type, data::text AS data FROM events WHERE stream_id = w.id AND seq > w.after
+          ORDER BY seq LIMIT %(limit)s) page
 ) e
+WHERE e.chars - length(e.data) < %(chars)s
 ORDER BY w.n, e.seq
 """
-"""What comes after each of many cursors, at most `limit` events a cursor. One query serves every woken stream."""
+"""What comes after each of many cursors, in one query: at most `limit` events a cursor, of about `chars` characters."""
 
 LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM yeoul.events WHERE stream_id = :stream_id"
 """The last seq of a job's stream."""

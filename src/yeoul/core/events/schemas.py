@@ -6,6 +6,9 @@ from uuid import UUID
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 """Event types after which a job's stream closes."""
 
+RESERVED = TERMINAL | {"queued", "started", "retrying", "reset", "text", "step", "progress"}
+"""Event types with a meaning of their own, which no handler gives to its own events."""
+
 MAX_EVENT_BYTES = 262_144
 """Largest data of one event, in bytes of JSON. Longer text is split; anything else that large belongs in a file."""
 

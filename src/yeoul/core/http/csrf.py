@@ -14,7 +14,7 @@ from yeoul.core.base.errors import Forbidden
 from yeoul.settings import Settings
 
 _PORTS = {"http": 80, "https": 443}
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class CrossOrigin(Forbidden):
@@ -61,7 +61,7 @@ def from_own_page(connection: HTTPConnection, settings: Settings) -> bool:
 
 def require_own_page(connection: HTTPConnection, settings: Settings) -> None:
     """Raises ``CrossOrigin`` for an unsafe request or a WebSocket handshake that no page of ours made."""
-    if connection.scope.get("method") in _SAFE_METHODS or from_own_page(connection, settings):
+    if connection.scope.get("method") in SAFE_METHODS or from_own_page(connection, settings):
         return
     raise CrossOrigin(
         "This request carries a sign-in cookie but does not come from a page of this site. "

@@ -1,7 +1,7 @@
 """``/health`` (this process lives), ``/up`` (the same, for eyes) and ``/ready`` (it can do its work)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -9,9 +9,7 @@ from starlette.responses import HTMLResponse
 
 from yeoul import __version__
 from yeoul.core.base.errors import Unavailable
-
-Check = Callable[[], Awaitable[str | None]]
-"""A readiness check: null when all is well, else what is wrong and what to do."""
+from yeoul.core.base.readiness import Check, Note
 
 CHECK_SECONDS = 5.0
 """How long one check may take before it counts as failed."""
@@ -44,7 +42,7 @@ async def up() -> str:
 async def ready(request: Request) -> dict[str, object]:
     """Runs the readiness checks; 503 says which one fails and what to do about it."""
     results = await run_checks(request.app.state.services.readiness)
-    failed = {name: wrong for name, wrong in results.items() if wrong is not None}
+    failed = {name: wrong for name, wrong in results.items() if wrong is not None and not isinstance(wrong, Note)}
     checks = {name: wrong or "ok" for name, wrong in results.items()}
     if failed:
         raise NotReady(" ".join(f"{name}: {wrong}" for name, wrong in failed.items()), retry_after=5, checks=checks)

@@ -12,6 +12,13 @@ from yeoul.core.jobs.errors import LostLease
 
 HIGH_WATER = 262_144
 """Bytes an attempt may have unwritten before it has to wait for the log."""
+EVENT_OVERHEAD = 64
+"""What an event weighs beside its data, in bytes: many tiny ones are much too."""
+PIECE = (MAX_EVENT_BYTES - EVENT_OVERHEAD) // 6
+"""Longest text of one event, in characters: each takes six bytes of JSON at most."""
+
+Fence = tuple[UUID, int]
+"""Job and epoch: what every write of an attempt is compared with."""
 
 StopReason = Literal["cancel", "lost", "drain", "timeout", "broken"]
 
@@ -39,6 +46,7 @@ class Outcome:
 class _Said:
     type: str
     parts: list[str]
+    size: int = 0
     step: StepResult | None = None
 
     @property
@@ -66,31 +74,40 @@ class Attempt:
     stopped: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     stop_reason: StopReason | None = None
 
+    @property
+    def fence(self) -> Fence:
+        """What every write of it is compared with."""
+        return self.job_id, self.epoch
+
     def say(self, kind: str, data: object, step: StepResult | None = None) -> None:
-        """Adds an event. Text that follows text joins it, so that one flush writes one event of it."""
-        if self.stop_reason in ("lost", "broken"):
-            raise LostLease(f"job {self.job_id} is no longer this worker's")
-        if kind == "text":
-            delta = json.clean_text(str(data))
-            self.unwritten += len(delta)
-            last = self.said[-1] if self.said else None
-            if (
-                last is not None
-                and last.type == "text"
-                and sum(map(len, last.parts)) + len(delta) < MAX_EVENT_BYTES // 6
-            ):
-                last.parts.append(delta)
-                return
-            self.said.append(_Said("text", [delta]))
-            return
+        """Adds an event of any type but text."""
+        self._may_speak()
         text = json.dumps(data)
-        if len(text) > MAX_EVENT_BYTES:
+        if (size := len(text.encode())) > MAX_EVENT_BYTES:
             raise InvalidInput(
-                f"An event of type {kind!r} has {len(text):,} bytes; {MAX_EVENT_BYTES:,} is the most. "
+                f"An event of type {kind!r} has {size:,} bytes; {MAX_EVENT_BYTES:,} is the most. "
                 "Put large data in a file."
             )
+        self.unwritten += size + EVENT_OVERHEAD
+        self.said.append(_Said(kind, [text], size, step))
+
+    def say_text(self, delta: str) -> None:
+        """Adds text. It joins the text before it, so that one flush writes one event; what is too long is split."""
+        self._may_speak()
+        text = json.clean_text(delta)
         self.unwritten += len(text)
-        self.said.append(_Said(kind, [text], step))
+        for start in range(0, len(text), PIECE):
+            piece = text[start : start + PIECE]
+            last = self.said[-1] if self.said else None
+            if last is not None and last.type == "text" and last.size + len(piece) <= PIECE:
+                last.parts.append(piece)
+                last.size += len(piece)
+            else:
+                self.said.append(_Said("text", [piece], len(piece)))
+
+    def _may_speak(self) -> None:
+        if self.stop_reason in ("lost", "broken"):
+            raise LostLease(f"job {self.job_id} is no longer this worker's")
 
     def take(self) -> list[tuple[int, str, str, StepResult | None]]:
         """Everything said, numbered: (seq, type, data, step)."""

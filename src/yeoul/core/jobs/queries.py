@@ -5,30 +5,35 @@ WITH e AS (
     SELECT * FROM unnest(%(job_ids)s::uuid[], %(epochs)s::int[], %(seqs)s::bigint[], %(types)s::text[],
                          %(datas)s::text[]) t(job_id, epoch, seq, type, data)
 ), s AS (
-    SELECT * FROM unnest(%(step_jobs)s::uuid[], %(step_roots)s::uuid[], %(step_names)s::text[],
-                         %(step_outputs)s::text[], %(step_ends)s::bigint[]) t(job_id, root_id, name, output, seq_end)
+    SELECT * FROM unnest(%(step_jobs)s::uuid[], %(step_epochs)s::int[], %(step_roots)s::uuid[], %(step_names)s::text[],
+                         %(step_outputs)s::text[], %(step_ends)s::bigint[])
+        t(job_id, epoch, root_id, name, output, seq_end)
 ), held AS MATERIALIZED (
-    SELECT j.id, j.owner_id FROM jobs j
+    SELECT j.id, j.epoch, j.owner_id FROM jobs j
     JOIN (SELECT DISTINCT job_id, epoch FROM e) d ON d.job_id = j.id AND d.epoch = j.epoch
     WHERE j.status = 'running' ORDER BY j.id FOR SHARE OF j
 ), events_written AS (
     INSERT INTO events (stream_id, seq, type, data)
-    SELECT e.job_id, e.seq, e.type, e.data::json FROM e JOIN held h ON h.id = e.job_id
+    SELECT e.job_id, e.seq, e.type, e.data::json FROM e JOIN held h ON h.id = e.job_id AND h.epoch = e.epoch
     ON CONFLICT (stream_id, seq) DO NOTHING
 ), steps_written AS (
     INSERT INTO steps (root_id, name, job_id, owner_id, output, seq_end)
-    SELECT s.root_id, s.name, s.job_id, h.owner_id, s.output::jsonb, s.seq_end FROM s JOIN held h ON h.id = s.job_id
+    SELECT s.root_id, s.name, s.job_id, h.owner_id, s.output::jsonb, s.seq_end
+    FROM s JOIN held h ON h.id = s.job_id AND h.epoch = s.epoch
     ON CONFLICT (root_id, name) DO NOTHING
 ), progress_written AS (
     UPDATE jobs j SET progress = p.data::jsonb
-    FROM (SELECT DISTINCT ON (job_id) job_id, data FROM e WHERE type = 'progress' ORDER BY job_id, seq DESC) p
-    JOIN held h ON h.id = p.job_id
+    FROM (SELECT DISTINCT ON (job_id, epoch) job_id, epoch, data FROM e WHERE type = 'progress'
+          ORDER BY job_id, epoch, seq DESC) p
+    JOIN held h ON h.id = p.job_id AND h.epoch = p.epoch
     WHERE j.id = p.job_id
 )
-SELECT id FROM held
+SELECT id, epoch FROM held
 """
-"""Writes what running attempts have said, fenced: of a job whose epoch has moved on, nothing. Returns the jobs held.
+"""Writes what running attempts have said, fenced: of a job whose epoch has moved on, nothing.
 
+Returns job and epoch of those held. Epochs are compared at every join: a worker that lost a job and claimed it again
+speaks for both in one flush.
 `FOR SHARE`, since `FOR KEY SHARE` would let a takeover pass. A flush repeated after a connection broke at commit writes
 nothing twice: an epoch has one writer, and its seqs are its own.
 """
@@ -54,18 +59,18 @@ UPDATE jobs j SET
     fair_at = CASE WHEN h.status = 'queued' AND h.delay > 0 THEN NULL ELSE j.fair_at END,
     finished_at = CASE WHEN h.status <> 'queued' THEN clock_timestamp() END
 FROM held h WHERE h.id = j.id
-RETURNING j.id, j.status, (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id)
+RETURNING j.id, j.epoch, j.status, (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id)
 """
 """Ends attempts, fenced: to a terminal status, or back to the queue after `delay` seconds.
 
-Returns id, status and the owner's stream. A cancel that reached the row first wins. One statement, so that streams and
-jobs are locked in one order everywhere.
+Returns id, epoch, status and the owner's stream. A cancel that reached the row first wins. One statement, so that
+streams and jobs are locked in one order everywhere.
 """
 
 HEARTBEAT = """
 WITH beat AS (
-    INSERT INTO workers (id, host, pid, concurrency, kinds, running, expires_at)
-    VALUES (%(id)s, %(host)s, %(pid)s, %(concurrency)s, %(kinds)s, %(running)s,
+    INSERT INTO workers (id, host, pid, born, concurrency, kinds, running, expires_at)
+    VALUES (%(id)s, %(host)s, %(pid)s, %(born)s, %(concurrency)s, %(kinds)s, %(running)s,
             now() + make_interval(secs => %(lease)s))
     ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), expires_at = excluded.expires_at, running = excluded.running
 )
@@ -87,6 +92,7 @@ WITH lost AS MATERIALIZED (
                 ELSE 'queued' END AS status
     FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
     WHERE j.status = 'running' AND (w.id IS NULL OR w.expires_at < now())
+        AND (%(workers)s::uuid[] IS NULL OR j.worker_id = ANY (%(workers)s::uuid[]))
     ORDER BY j.id LIMIT 500 FOR UPDATE OF j SKIP LOCKED
 )
 UPDATE jobs j SET
@@ -98,7 +104,7 @@ UPDATE jobs j SET
 FROM lost l WHERE l.id = j.id
 RETURNING j.id, j.status, (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id)
 """
-"""Takes jobs from workers whose lease has run out. They keep their place in the queue."""
+"""Takes jobs from workers whose lease has run out, of all or of the named ones. They keep their place in the queue."""
 
 SERVER_UP_FOR = "SELECT extract(epoch FROM now() - pg_postmaster_start_time())::float8"
 """Seconds since PostgreSQL started: leases mean nothing until workers have had the time to renew them."""
@@ -106,8 +112,8 @@ SERVER_UP_FOR = "SELECT extract(epoch FROM now() - pg_postmaster_start_time())::
 EXPIRE_WORKERS = "UPDATE workers SET expires_at = now() - interval '1 second' WHERE id = ANY (%s)"
 """Ends the leases of workers known to be dead."""
 
-WORKERS_OF_HOST = "SELECT id, pid, started_at FROM workers WHERE host = %s AND expires_at > now()"
-"""Workers of this boot of this host whose leases still run."""
+WORKERS_OF_HOST = "SELECT id, pid, born FROM workers WHERE host = %s AND expires_at > now()"
+"""Workers of this host whose leases still run."""
 
 FORGET_WORKERS = """
 DELETE FROM workers w WHERE w.expires_at < now() - interval '10 minutes'
@@ -124,7 +130,11 @@ SELECT extract(epoch FROM min(run_at) - now())::float8 FROM jobs WHERE status = 
 """Seconds until the next `run_at`; null when nothing waits for one."""
 
 FORGET_FLOWS = """
-DELETE FROM queue_flow f USING queue_class c WHERE c.priority = f.priority AND f.finish <= c.vtime
+WITH idle AS MATERIALIZED (
+    SELECT f.priority, f.owner_id FROM queue_flow f JOIN queue_class c ON c.priority = f.priority
+    WHERE f.finish <= c.vtime FOR UPDATE OF f SKIP LOCKED
+)
+DELETE FROM queue_flow f USING idle i WHERE f.priority = i.priority AND f.owner_id = i.owner_id
 """
 """Forgets owners without a backlog: their next job starts at the clock anyway."""
 

@@ -1,13 +1,21 @@
 """Jobs as clients see them."""
 
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
 TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "canceled"})
+
+
+def _utc(value: datetime) -> datetime:
+    """The same moment in UTC, which a time without a zone is taken to be in already."""
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:  # the year 0 or 10000, once the offset is taken off
+        raise ValueError("a time between the years 1 and 9999, in UTC") from None
 
 
 class JobError(BaseModel):
@@ -58,5 +66,7 @@ class JobSubmit(BaseModel):
     kind: str = Field(min_length=1, max_length=100, description="`room.verb`, such as `llm.complete`.")
     input: dict[str, Any] = Field(description="As the kind's schema says.")
     priority: int = Field(default=5, ge=0, le=9, description="Higher starts first.")
-    run_at: datetime | None = Field(default=None, description="Not before this time (UTC unless it says otherwise).")
+    run_at: Annotated[datetime, AfterValidator(_utc)] | None = Field(
+        default=None, description="Not before this time (UTC unless it says otherwise)."
+    )
     max_attempts: int | None = Field(default=None, ge=1, le=25)

@@ -61,11 +61,13 @@ async def cancel(session: AsyncSession, ringer: Ringer, job_id: UUID) -> Job:
     return job
 
 
-async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: int) -> Watch:
-    """A subscription to a job's stream from a cursor; a cursor beyond the log's end is told to ``reset``."""
+async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: int | None) -> Watch:
+    """A subscription to a job's stream from a cursor, or from now on; a cursor beyond the end is told to ``reset``."""
     job = await get(session, job_id)
     last = await repository.last_seq(session, job_id)
     before: list[Event] = []
+    if after is None:
+        after = last
     if after > last:
         before, after = [reset(job_id)], 0
     elif job.status in TERMINAL and after == last:

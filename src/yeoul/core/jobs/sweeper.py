@@ -5,11 +5,9 @@ Every worker process runs one; whichever comes first does the work, the others f
 
 import asyncio
 import contextlib
-import platform
-from pathlib import Path
 from typing import LiteralString, NoReturn
+from uuid import UUID
 
-import psutil
 import psycopg
 import structlog
 
@@ -19,6 +17,7 @@ from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs import queries
 from yeoul.core.jobs.doorbells.base import Doorbell
+from yeoul.core.jobs.hosts import lives, this_host
 
 log = structlog.get_logger(__name__)
 
@@ -33,15 +32,6 @@ WORKER_LOST = json.dumps(
         "message": "The worker that ran this job stopped answering. Retry it if it has failed for good.",
     }
 )
-
-
-def this_host() -> str:
-    """This boot of this machine: pids of workers mean something only within it."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # not Linux
-        boot = str(int(psutil.boot_time()))
-    return f"{platform.node()}/{boot}"
 
 
 class Sweeper:
@@ -97,6 +87,8 @@ class Sweeper:
                     await self._tidy()
             except (psycopg.Error, OSError) as error:
                 log.warning("could not sweep, trying again", error=str(error).strip())
+            except Exception:
+                log.exception("could not sweep, trying again")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._due.wait()
@@ -116,9 +108,8 @@ class Sweeper:
             return False
         return float(await self._scalar(queries.SERVER_UP_FOR) or 0) > self._lease
 
-    async def _sweep_lost(self) -> None:
-        rows = await self._line.fetch(queries.SWEEP_LOST, {"error": WORKER_LOST})
-        if rows:
+    async def _sweep_lost(self, workers: list[UUID] | None = None) -> None:
+        while rows := await self._line.fetch(queries.SWEEP_LOST, {"error": WORKER_LOST, "workers": workers}):
             log.warning("took jobs from workers that stopped answering", jobs=[str(row[0]) for row in rows])
             self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
             self._doorbell.ring()
@@ -126,10 +117,10 @@ class Sweeper:
     async def _bury_the_dead(self) -> None:
         """After kill -9 and a restart on the same machine nobody need wait for the lease: the process is gone."""
         workers = await self._line.fetch(queries.WORKERS_OF_HOST, [this_host()])
-        dead = [worker_id for worker_id, pid, started_at in workers if not _lives(pid, started_at.timestamp())]
+        dead = [worker_id for worker_id, pid, born in workers if not lives(pid, born)]
         if dead:
             await self._line.fetch(queries.EXPIRE_WORKERS, [dead])
-            await self._sweep_lost()
+            await self._sweep_lost(dead)  # theirs alone: others' leases may have run out while the database was away
 
     async def _tidy(self) -> None:
         await self._line.fetch(queries.FORGET_WORKERS)
@@ -142,11 +133,3 @@ class Sweeper:
     async def _scalar(self, query: LiteralString) -> float | None:
         rows = await self._line.fetch(query)
         return rows[0][0] if rows else None
-
-
-def _lives(pid: int, registered: float) -> bool:
-    """Whether the process that registered then still runs; a younger one merely has its number."""
-    try:
-        return psutil.Process(pid).create_time() <= registered + 1
-    except psutil.NoSuchProcess:
-        return False

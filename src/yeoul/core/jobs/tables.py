@@ -94,6 +94,7 @@ class Worker(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     host: Mapped[str]
     pid: Mapped[int]
+    born: Mapped[str]
     concurrency: Mapped[int]
     kinds: Mapped[list[str]] = mapped_column(ARRAY(Text))
     running: Mapped[int] = mapped_column(server_default=text("0"))

@@ -1,7 +1,7 @@
 """Starts the local model's process when it is first needed, and again when it died.
 
 Each process of Yeoul that asks the local model has one of its own; they share nothing but the weights' file, which
-the system keeps in memory once.
+the system keeps in memory once. Where that is too much, they share the one of ``yeoul llm``, by ``local_url``.
 """
 
 import asyncio
@@ -39,10 +39,15 @@ class _Running:
 
 
 class LocalServer:
-    """The local model's process. It ends with ``stop``, or with this process, however that ends."""
+    """The local model's process. It ends with ``stop``, or with this process, however that ends.
 
-    def __init__(self, settings: Settings) -> None:
+    Listens on a free port of the loopback interface, with a key that nobody else knows, unless told otherwise.
+    """
+
+    def __init__(self, settings: Settings, *, host: str = "127.0.0.1", port: int = 0, key: str | None = None) -> None:
         self._settings = settings
+        self._listens = {"host": host, "port": port}
+        self._key = key
         self._running: _Running | None = None
         self._starting: asyncio.Task[_Running] | None = None
         self._stderr: deque[str] = deque(maxlen=_LAST_LINES)
@@ -66,6 +71,12 @@ class LocalServer:
             running = await asyncio.shield(self._starting)
         return running.address, running.key
 
+    async def died(self) -> int:
+        """Waits until the process that runs now has ended; its status."""
+        if self._running is None:
+            raise AssertionError("nothing runs before `address` has answered")
+        return await self._running.process.wait()
+
     async def stop(self) -> None:
         """Ends the process."""
         if self._starting is not None:
@@ -85,13 +96,15 @@ class LocalServer:
         began = time.monotonic()
         if self._running is not None:
             log.warning("local model died", model=name, status=self._running.process.returncode)
-        key = secrets.token_urlsafe(24)
+        key = self._key or secrets.token_urlsafe(24)
         order = {
+            "name": name,
             "path": str(weights.path(settings.local_model, settings.weights_dir)),
             "context": settings.local_context,
             "parallel": settings.local_parallel,
             "threads": settings.local_threads or max(1, _cores() - 1),
             "key": key,
+            **self._listens,
             "verbosity": 2,  # warnings
         }
         process = await asyncio.create_subprocess_exec(

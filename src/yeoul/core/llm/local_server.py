@@ -1,4 +1,4 @@
-"""The process of the local model: a llama.cpp server on the loopback interface.
+"""The process of the local model: a llama.cpp server, on the loopback interface unless its order says otherwise.
 
 Its parent writes one line of JSON to its standard input and keeps that open: when the parent ends, however it ends,
 the line is cut and this process goes with it. It answers with one line of JSON on standard output: the address it
@@ -46,12 +46,13 @@ def _serve(order: dict[str, Any]) -> Any:  # noqa: ANN401  (llama.cpp's binding 
 
     params = xllamacpp.CommonParams()
     params.model.path = order["path"]
+    params.model_alias = {order["name"]}  # else callers would see the path
     params.n_ctx = order["context"] * order["parallel"]  # shared out among the slots
     params.n_parallel = order["parallel"]
     params.cpuparams.n_threads = order["threads"]
     params.cpuparams_batch.n_threads = order["threads"]
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
+    params.hostnames = [order["host"]]
+    params.port = order["port"]
     params.api_keys = [order["key"]]  # any page in a browser can reach the loopback interface
     params.cors_origins = ""
     params.ui = False

@@ -7,35 +7,31 @@ a job of the kind ``llm.complete``.
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
-from decimal import Decimal
-from typing import Annotated, Any, Self, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from starlette.types import Message as AsgiMessage
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from yeoul.core.auth.dependencies import current_principal
 from yeoul.core.base.errors import YeoulError
 from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.http import problems
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.llm.pump import Pump
 from yeoul.core.llm.schemas import (
-    DEFAULT_MODEL,
+    Batch,
+    BatchResult,
     Completed,
     CompletionRequest,
-    FinishReason,
-    Message,
-    Messages,
-    ModelInfo,
-    Parameters,
-    Text,
+    Failed,
+    Generate,
+    Generated,
+    Models,
     TextDelta,
 )
 
-MOST_IN_A_BATCH = 32
 AT_A_TIME = 4
 SLOW_CLIENT_SECONDS = 30
 """How long a client may take to accept a piece: then we hang up, rather than keep the provider waiting."""
@@ -91,9 +87,7 @@ async def generate(body: Generate, request: Request, gateway: GatewayDep) -> Gen
             await pump.stop()
     if opened is None:
         return Response(status_code=_CLIENT_LEFT)
-    return _LiveAnswer(
-        _events(pump, request), headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-    )
+    return _LiveAnswer(pump, request)
 
 
 @router.post("/batch_generate")
@@ -128,8 +122,6 @@ async def _events(pump: Pump, request: Request) -> AsyncGenerator[str]:
                     return
     except Exception as error:  # noqa: BLE001  (the answer has begun: the error goes into it)
         yield _event({"error": _problem(error, request)})
-    finally:
-        await pump.stop()
 
 
 def _event(data: dict[str, Any]) -> str:
@@ -147,18 +139,31 @@ def _problem(error: Exception, request: Request) -> dict[str, Any]:
 
 
 class _LiveAnswer(EventStreamResponse):
-    """An event stream that hangs up on a client that does not read, and always closes what feeds it."""
+    """A model's answer as it is made. However it ends, and whether it began at all, the call to the provider ends.
+
+    Hangs up on a client that does not read.
+    """
+
+    def __init__(self, pump: Pump, request: Request) -> None:
+        headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+        super().__init__(_events(pump, request), headers=headers)
+        self._pump = pump
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._pump.stop()
 
     async def stream_response(self, send: Send) -> None:
         async def patient(message: AsgiMessage) -> None:
             async with asyncio.timeout(SLOW_CLIENT_SECONDS):
                 await send(message)
 
-        async with aclosing(cast("AsyncGenerator[str]", self.body_iterator)):
-            try:
-                await super().stream_response(patient)
-            except TimeoutError:
-                log.info("client does not read its answer: hung up", seconds=SLOW_CLIENT_SECONDS)
+        try:
+            await super().stream_response(patient)
+        except TimeoutError:
+            log.info("client does not read its answer: hung up", seconds=SLOW_CLIENT_SECONDS)
 
 
 async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 DEFAULT_MODEL = "default"
 """The model id that stands for whatever the installation's settings say."""
+
+MOST_IN_A_BATCH = 32
 
 FinishReason = Literal["stop", "length", "other"]
 """Why an answer ended: the model was done, it reached ``max_tokens`` or the end of its context, or something else."""

@@ -1,7 +1,8 @@
 """What a handler is given: its job, ways to say what happens, steps, and the process's services."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar, overload
 from uuid import UUID
 
@@ -9,13 +10,15 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from yeoul.core.base import json
-from yeoul.core.jobs import queries
+from yeoul.core.events.schemas import RESERVED
 from yeoul.core.jobs.attempt import Attempt, StepResult
 from yeoul.core.jobs.flusher import Flusher
 from yeoul.core.llm.schemas import Completed, CompletionRequest, TextDelta
 from yeoul.core.runtime.services import Services
 
 Result = TypeVar("Result")
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 
 
 class Context:
@@ -47,17 +50,21 @@ class Context:
     async def text(self, delta: str) -> None:
         """Streams a piece of text."""
         if delta:
-            self._attempt.say("text", delta)
+            self._attempt.say_text(delta)
             await self._flusher.said(self._attempt)
 
     async def emit(self, kind: str, data: object) -> None:
-        """Streams an event of a type of your own, or ``component``. ``data`` is anything JSON can say, up to 256 KB."""
-        self._attempt.say(kind, data)
-        await self._flusher.said(self._attempt)
+        """Streams an event of a type of your own, or ``component``. ``data`` is anything JSON can say, up to 256 KB.
+
+        Raises ``ValueError`` for a type that is ours, or no word.
+        """
+        if kind in RESERVED or not _WORD.fullmatch(kind):
+            raise ValueError(f"{kind!r} is no event type for a handler: give it a word of your own")
+        await self._say(kind, data)
 
     async def progress(self, percent: float | None = None, message: str | None = None) -> None:
         """Says how far the job is; kept in the job's row too."""
-        await self.emit("progress", {"percent": percent, "message": message})
+        await self._say("progress", {"percent": percent, "message": message})
 
     async def check_lease(self) -> None:
         """Raises ``LostLease`` if the job is no longer this worker's. Call before anything that costs money."""
@@ -77,33 +84,36 @@ class Context:
         The result must be JSON, or a type that ``output`` names. Text streamed inside stays valid after a crash.
         """
         adapter: TypeAdapter[Any] = TypeAdapter(output)
-        async with self.services.database.service_connection() as connection:
-            found = await (await connection.execute(queries.STEP, [self._attempt.root_id, name])).fetchone()
+        found = await self._flusher.step(self._attempt.root_id, name)
         if found is not None:
-            await self.emit("step", {"name": name, "status": "reused"})
-            return adapter.validate_json(found[0])
-        await self.emit("step", {"name": name, "status": "started"})
+            await self._say("step", {"name": name, "status": "reused"})
+            return adapter.validate_json(found)
+        await self._say("step", {"name": name, "status": "started"})
         await self.check_lease()
         stored = json.dumps(await run())
         self._attempt.say("step", {"name": name, "status": "finished"}, StepResult(name, stored))
         await self._flusher.settle(self._attempt)
         return adapter.validate_json(stored)
 
-    async def stream(self, request: CompletionRequest) -> AsyncIterator[TextDelta | Completed]:
-        """Calls a model as the job's owner, after making sure of the lease."""
+    async def _say(self, kind: str, data: object) -> None:
+        self._attempt.say(kind, data)
+        await self._flusher.said(self._attempt)
+
+    async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
+        """Calls a model as the job's owner, after making sure of the lease; close it (``aclosing``) to stop early."""
         await self.check_lease()
-        async for part in self.services.gateway.stream(request):
-            yield part
+        async with aclosing(self.services.gateway.stream(request)) as parts:
+            async for part in parts:
+                yield part
 
     async def complete(self, request: CompletionRequest) -> Completed:
         """Calls a model, streaming its text as the job's, and says what it used."""
-        async for part in self.stream(request):
-            if isinstance(part, TextDelta):
-                await self.text(part.text)
-            else:
-                await self.emit(
-                    "usage",
-                    part.model_dump(mode="json", include={"model", "usage", "cost", "time_ms", "first_token_ms"}),
-                )
-                return part
+        async with aclosing(self.stream(request)) as parts:
+            async for part in parts:
+                if isinstance(part, TextDelta):
+                    await self.text(part.text)
+                else:
+                    used = {"model", "usage", "cost", "time_ms", "first_token_ms"}
+                    await self.emit("usage", part.model_dump(mode="json", include=used))
+                    return part
         raise AssertionError("a model's stream ends with what it used")

@@ -14,12 +14,10 @@ import asyncio
 from dataclasses import dataclass
 
 import structlog
-from pydantic import BaseModel
 
 from yeoul.core.base import json
 from yeoul.core.base.errors import YeoulError
 from yeoul.core.jobs.attempt import Attempt, Outcome
-from yeoul.core.jobs.errors import LostLease
 from yeoul.core.jobs.kinds import Kind
 
 log = structlog.get_logger(__name__)
@@ -32,14 +30,17 @@ class _Failure:
     retry_after: float = 0
 
 
-def outcome_of(kind: Kind, attempt: Attempt, call: asyncio.Task[BaseModel | None]) -> Outcome | None:
-    """The outcome of a handler's call that has ended, or was abandoned; null when it is no longer ours to end."""
+def outcome_of(kind: Kind, attempt: Attempt, call: asyncio.Task[str]) -> Outcome | None:
+    """The outcome of a handler's call that has ended, or was abandoned; null when it is no longer ours to end.
+
+    ``call`` gives the output as JSON.
+    """
     ended = call.done() and not call.cancelled()
     raised = call.exception() if ended else None
-    if attempt.stop_reason == "lost" or isinstance(raised, LostLease):
+    if attempt.stop_reason == "lost":
         return None
-    if ended and raised is None:
-        return Outcome("succeeded", output=json.dumps(call.result() or {}))
+    if ended and raised is None and attempt.stop_reason != "broken":
+        return Outcome("succeeded", output=call.result())
     if not call.done():
         log.error("the handler does not end although it was cancelled; going on without it")
     if attempt.stop_reason == "cancel":

@@ -1,7 +1,7 @@
 """``/api/jobs``: submit, read, watch, cancel and retry jobs."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -62,7 +62,7 @@ async def list_jobs(
     principal: CurrentPrincipal,
     services: CurrentServices,
     status: Annotated[Status | None, Query()] = None,
-    kind: Annotated[str | None, Query(max_length=100)] = None,
+    kind: Annotated[str | None, Query(max_length=100, pattern="^[^\0]*$")] = None,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[Limit, Query()] = 20,
 ) -> Page[JobOut]:
@@ -136,17 +136,13 @@ async def cancel_job(
 ) -> JobOut:
     """Cancels the job. One that has ended stays as it ended. 202 while its worker has yet to stop."""
     async with services.database.as_user(principal.user_id) as session:
-        job = await service.cancel(session, services.ringer, job_id)
-        ended = job.status in TERMINAL
-    if not ended and wait:
-        async with services.database.as_user(principal.user_id) as session:
-            watch = await service.watch(session, services.events, job_id, 0)
-        try:
+        await service.cancel(session, services.ringer, job_id)
+        watch = await service.watch(session, services.events, job_id, None)
+    if wait and not watch.over:
+        with suppress(TimeoutError):
             async with asyncio.timeout(wait), watch.subscription, aclosing(watch.subscription.batches()) as batches:
                 async for _ in batches:
                     pass
-        except TimeoutError:
-            pass
     async with services.database.as_user(principal.user_id) as session:
         shown = await service.show(session, job_id)
     if shown.status not in TERMINAL:

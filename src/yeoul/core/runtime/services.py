@@ -1,7 +1,7 @@
 """What a process has at hand: opened once at the start, handed to everything, closed at the end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -9,20 +9,18 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from yeoul.core.base.errors import Unavailable
+from yeoul.core.base.readiness import Check, Note
 from yeoul.core.db import embedded, migrate
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import ListenHub, Ringer
 from yeoul.core.events.hub import EventHub
 from yeoul.core.jobs.doorbells.base import Doorbell
-from yeoul.core.jobs.doorbells.postgres import PostgresDoorbell
+from yeoul.core.jobs.doorbells.factory import open_doorbell
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.gateway import Gateway
 from yeoul.settings import Settings
 
 DATABASE_NAME = "yeoul"
-
-Check = Callable[[], Awaitable[str | None]]
-"""A readiness check: null when all is well, else what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,8 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
         stack.push_async_callback(listen.stop)
         events = EventHub(database, listen)
         stack.push_async_callback(events.stop)
-        doorbell = PostgresDoorbell(listen, ringer)
+        doorbell = open_doorbell(settings.doorbell, database, listen, ringer)
+        stack.push_async_callback(doorbell.stop)
         gateway = Gateway(settings)
         stack.push_async_callback(gateway.aclose)
         services = Services(settings, database, listen, ringer, doorbell, events, gateway, kinds)
@@ -105,8 +104,10 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
             "database": lambda: _database_answers(database),
             "migrations": lambda: _migrated(database),
             "worker": lambda: _somebody_works(database),
+            "doorbell": lambda: _rings(doorbell),
         }
         await events.start()
+        await doorbell.start()
         yield services
 
 
@@ -131,6 +132,10 @@ async def _migrated(database: Database) -> str | None:
         if revision == newest
         else f"The database is at revision {revision}, this version needs {newest}. Run `yeoul migrate`."
     )
+
+
+async def _rings(doorbell: Doorbell) -> str | None:
+    return None if doorbell.trouble is None else Note(doorbell.trouble)
 
 
 async def _somebody_works(database: Database) -> str | None:

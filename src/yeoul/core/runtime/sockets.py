@@ -14,32 +14,38 @@ Server → client::
     {"type": "error", "stream": …, "problem": {…}}
     {"type": "pong"}
 
-A client that does not read for 20 seconds is closed with 1013: it connects again and subscribes from its cursors.
+A client that does not read for 20 seconds is closed with 1013: it connects again and subscribes from its cursors. So it
+does when the server closes first, without a ``closed`` for the stream.
 """
 
 import asyncio
 from contextlib import aclosing, suppress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 from uuid import UUID
 
+import structlog
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from yeoul.core.auth.dependencies import CurrentPrincipal
 from yeoul.core.auth.principal import Principal
 from yeoul.core.base import json
-from yeoul.core.base.errors import InvalidInput, TooManyRequests, YeoulError
+from yeoul.core.base.errors import InvalidInput, TooManyRequests, Unavailable, YeoulError
 from yeoul.core.events.schemas import Event
 from yeoul.core.jobs import service
 from yeoul.core.jobs.service import Watch
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.core.runtime.services import Services
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["jobs"])
 
 MAX_STREAMS = 256
 MAX_MESSAGE_CHARS = 4096
 SEND_SECONDS = 20.0
+CLOSE_SECONDS = 20.0
+"""How long a client that has stopped reading may take to read why it is closed."""
 TRY_AGAIN_LATER = 1013
 
 JOBS = "jobs"
@@ -78,9 +84,14 @@ async def follow(websocket: WebSocket, principal: CurrentPrincipal, services: Cu
     await websocket.accept()
     async with asyncio.TaskGroup() as group:
         connection = _Connection(websocket, principal, services, group)
-        with suppress(WebSocketDisconnect):
+        try:
             await connection.serve()
-        connection.close()
+        finally:
+            connection.close()
+
+
+class _TooSlow(Exception):
+    """The client has stopped reading."""
 
 
 class _Connection:
@@ -93,10 +104,37 @@ class _Connection:
         self._group = group
         self._following: dict[UUID | str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
+        self._patience = asyncio.timeout(None)
 
     async def serve(self) -> None:
+        """Takes messages until either side closes. A client that has stopped reading is told so, if it ever looks."""
+        try:
+            async with self._patience:
+                await self._listen()
+        except WebSocketDisconnect:
+            pass
+        except (TimeoutError, _TooSlow):
+            self.close()
+            with suppress(TimeoutError, WebSocketDisconnect):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._websocket.close(
+                        TRY_AGAIN_LATER, "You read too slowly. Connect again and resume from your cursors."
+                    )
+
+    def close(self) -> None:
+        """Stops following."""
+        for task in self._following.values():
+            task.cancel()
+
+    async def _listen(self) -> NoReturn:
         while True:
-            text = await self._websocket.receive_text()
+            frame = await self._websocket.receive()
+            if frame["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(frame["code"])
+            text: str | None = frame.get("text")
+            if text is None:
+                await self._problem(None, InvalidInput("Send JSON as text, not as bytes."))
+                continue
             if len(text) > MAX_MESSAGE_CHARS:
                 error = InvalidInput(f"A message has at most {MAX_MESSAGE_CHARS:,} characters.")
                 await self._problem(None, error)
@@ -123,14 +161,27 @@ class _Connection:
                 self._following[message.stream] = self._group.create_task(self._follow_quietly(message))
 
     async def _follow_quietly(self, message: Subscribe) -> None:
-        with suppress(WebSocketDisconnect):
+        try:
             await self._follow(message)
+        except WebSocketDisconnect:
+            pass
+        except _TooSlow:
+            with suppress(RuntimeError):  # another stream was quicker to say so
+                self._patience.reschedule(0)
+        finally:
+            if self._following.get(message.stream) is asyncio.current_task():
+                del self._following[message.stream]
 
     async def _follow(self, message: Subscribe) -> None:
         try:
             watch = await self._watch(message)
         except YeoulError as error:
             await self._problem(message.stream, error)
+            return
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("could not open a stream", error=str(error).strip())
+            problem = Unavailable("The database does not answer right now. Subscribe again in a few seconds.")
+            await self._problem(message.stream, problem)
             return
         await self._send(
             json.dumps({"type": "subscribed", "stream": message.stream, "after": watch.subscription.last_seq})
@@ -140,8 +191,8 @@ class _Connection:
             async with watch.subscription, aclosing(watch.subscription.batches()) as batches:
                 async for batch in batches:
                     await self._send_events(message.stream, batch)
-        await self._send(json.dumps({"type": "closed", "stream": message.stream}))
-        self._following.pop(message.stream, None)
+        if watch.over or watch.subscription.over:
+            await self._send(json.dumps({"type": "closed", "stream": message.stream}))
 
     async def _watch(self, message: Subscribe) -> Watch:
         services, user_id = self._services, self._principal.user_id
@@ -161,17 +212,9 @@ class _Connection:
         await self._send(json.dumps({"type": "error", "stream": stream, "problem": problem}))
 
     async def _send(self, text: str) -> None:
-        """Sends, or closes on a client that has stopped reading: what it misses it can have again from its cursor."""
+        """Sends; raises ``_TooSlow`` when the client does not read. It can have what it misses from its cursor."""
         try:
             async with asyncio.timeout(SEND_SECONDS), self._sending:
                 await self._websocket.send_text(text)
         except TimeoutError:
-            with suppress(Exception):
-                await self._websocket.close(
-                    TRY_AGAIN_LATER, "You read too slowly. Connect again and resume from your cursors."
-                )
-            raise WebSocketDisconnect(TRY_AGAIN_LATER) from None
-
-    def close(self) -> None:
-        for task in self._following.values():
-            task.cancel()
+            raise _TooSlow from None

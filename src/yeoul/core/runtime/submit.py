@@ -22,7 +22,7 @@ from yeoul.core.runtime.services import Services
 ADMIN_MAX_PRIORITY = 9
 
 
-async def submit(  # noqa: PLR0913  (the job's own fields, by keyword)
+async def submit(
     session: AsyncSession,
     services: Services,
     kind: Kind,
@@ -32,7 +32,6 @@ async def submit(  # noqa: PLR0913  (the job's own fields, by keyword)
     run_at: datetime | None = None,
     max_attempts: int | None = None,
     retry_of: UUID | None = None,
-    root_id: UUID | None = None,
 ) -> Job:
     """Inserts a job of the user in scope. Workers are told once the transaction has committed.
 
@@ -52,7 +51,6 @@ async def submit(  # noqa: PLR0913  (the job's own fields, by keyword)
         run_at=run_at,
         max_attempts=max_attempts or kind.max_attempts or settings.max_attempts,
         retry_of=retry_of,
-        root_id=root_id,
     )
     job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
     if job is None:
@@ -99,5 +97,4 @@ async def retry(session: AsyncSession, services: Services, job_id: UUID) -> Job:
         priority=old.priority,
         max_attempts=old.max_attempts,
         retry_of=old.id,
-        root_id=old.root_id,
     )

@@ -9,7 +9,6 @@ from uuid import UUID
 import psycopg
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
-from pydantic import BaseModel
 
 from yeoul.core.base import json
 from yeoul.core.base.ids import new_id
@@ -18,8 +17,9 @@ from yeoul.core.jobs import queries
 from yeoul.core.jobs.attempt import Attempt
 from yeoul.core.jobs.errors import LostLease
 from yeoul.core.jobs.flusher import Flusher
+from yeoul.core.jobs.hosts import born, this_host
 from yeoul.core.jobs.kinds import Kind
-from yeoul.core.jobs.sweeper import Sweeper, this_host
+from yeoul.core.jobs.sweeper import Sweeper
 from yeoul.core.runtime.context import Context
 from yeoul.core.runtime.outcomes import outcome_of
 from yeoul.core.runtime.services import Services
@@ -31,6 +31,8 @@ POLL_SECONDS = 1.0
 CLAIM_BATCH = 50
 UNWIND_SECONDS = 5.0
 """How long a handler may take to end once it is cancelled."""
+LEAVE_SECONDS = 5.0
+"""How long a worker tries to say goodbye to a database that does not answer."""
 
 RUNNING = Gauge("yeoul_worker_jobs_running", "Jobs this process is running.")
 FINISHED = Counter("yeoul_worker_attempts", "Attempts this process has ended.", ["kind", "status"])
@@ -41,14 +43,18 @@ LOST = Counter("yeoul_worker_leases_lost", "Attempts whose lease this process lo
 
 
 class Worker:
-    """Runs jobs of every kind it knows, ``concurrency`` at a time."""
+    """Runs jobs, ``concurrency`` at a time: of every kind it knows, or of the setting's ``worker_kinds`` alone.
+
+    Raises ``UnknownKind`` when one of those is none.
+    """
 
     def __init__(self, services: Services, *, concurrency: int | None = None) -> None:
         self.id = new_id()
         self._services = services
         self._settings = services.settings
         self._concurrency = concurrency or services.settings.worker_concurrency
-        self._kinds = services.kinds.names()
+        self._kinds = sorted({services.kinds.get(name).name for name in self._settings.worker_kinds})
+        self._kinds = self._kinds or services.kinds.names()
         self._flusher = Flusher(services.database, services.ringer)
         self._sweeper = Sweeper(
             services.database, services.listen, services.ringer, services.doorbell,
@@ -62,6 +68,7 @@ class Worker:
         self._beat_now = asyncio.Event()
         self._hurry = asyncio.Event()
         self._last_beat = 0.0
+        self._claiming = False
         self._loops: list[asyncio.Task[NoReturn]] = []
         services.doorbell.on_ring(self._look.set)
         services.listen.on(JOBS_CANCELED, self._asked_to_cancel)
@@ -93,9 +100,11 @@ class Worker:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=UNWIND_SECONDS * 2)
         await _cancel(beat)
-        await self._flusher.stop()
         with contextlib.suppress(psycopg.Error, OSError):
-            await self._beats.fetch(queries.LEAVE, [self.id])
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._flusher.give_back([(job_id, epoch) for job_id, epoch, _ in await self._beat()])
+                await self._beats.fetch(queries.LEAVE, [self.id])
+        await self._flusher.stop()
         await self._beats.close()
         await self._claims.close()
         self._services.doorbell.ring()
@@ -123,16 +132,23 @@ class Worker:
                     await self._look.wait()
             self._look.clear()
             try:
-                while free := self._concurrency - len(self._running):
+                while (free := self._concurrency - len(self._tasks)) > 0:
                     asked = min(free, CLAIM_BATCH)
                     if await self._claim(asked) < asked:
                         break
             except (psycopg.Error, OSError) as error:
                 log.warning("could not claim, trying again", error=str(error).strip())
                 await asyncio.sleep(POLL_SECONDS / 2)
+            except Exception:
+                log.exception("could not claim, trying again")
+                await asyncio.sleep(POLL_SECONDS / 2)
 
     async def _claim(self, slots: int) -> int:
-        rows = await self._claims.fetch(queries.CLAIM, [self.id, slots, self._kinds])
+        self._claiming = True
+        try:
+            rows = await self._claims.fetch(queries.CLAIM, [self.id, slots, self._kinds])
+        finally:
+            self._claiming = False
         attempts = [
             Attempt(
                 job_id=job_id, kind=kind, owner_id=owner_id, root_id=root_id, input=given, attempt=attempt,
@@ -143,12 +159,21 @@ class Worker:
         if attempts:
             self._services.ringer.ring(STREAMS_GREW, [s for a in attempts for s in (a.job_id, a.owner_stream)])
         for attempt in attempts:
+            if (before := self._running.get(attempt.job_id)) is not None:
+                before.stop("lost")  # to ourselves: the lease ran out, and we were the first to ask again
             self._running[attempt.job_id] = attempt
             RUNNING.inc()
             task = asyncio.create_task(self._run(attempt), name=f"job {attempt.job_id}")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
         return len(attempts)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        RUNNING.dec()
+        self._tasks.discard(task)
+        self._look.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an attempt was not ended; its job goes back to the queue", task=task.get_name(), exc_info=error)
 
     # Running
 
@@ -179,13 +204,17 @@ class Worker:
             RUN_SECONDS.labels(attempt.kind).observe(asyncio.get_running_loop().time() - started)
         finally:
             timer.cancel()
-            del self._running[attempt.job_id]
-            RUNNING.dec()
-            self._look.set()
+            if self._running.get(attempt.job_id) is attempt:
+                del self._running[attempt.job_id]
 
-    async def _call(self, kind: Kind, attempt: Attempt) -> BaseModel | None:
+    async def _call(self, kind: Kind, attempt: Attempt) -> str:
+        """The handler's output as JSON: what cannot be said in JSON is the handler's failure."""
         ctx = Context(attempt, self._flusher, self._services, self._check_lease)
-        return await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
+        result = await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
+        output = json.dumps({} if result is None else result)
+        if not output.startswith("{"):
+            raise TypeError(f"the output of kind {kind.name} is no JSON object: {output[:100]}")
+        return output
 
     # The lease
 
@@ -198,43 +227,59 @@ class Worker:
             try:
                 async with asyncio.timeout(self._settings.lease_seconds):
                     await self._heartbeat()
-            except (psycopg.Error, OSError, TimeoutError) as error:
+            except (psycopg.Error, OSError) as error:
                 log.warning("could not renew the lease, trying again", error=str(error).strip())
                 await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("could not renew the lease, trying again")
+                await asyncio.sleep(0.2)
 
-    async def _heartbeat(self) -> None:
-        before = dict(self._running)  # what is claimed meanwhile may be missing from the answer
+    async def _beat(self) -> list[tuple[UUID, int, bool]]:
+        """Renews the lease. Returns the jobs that the database says are ours: id, epoch, whether to be canceled."""
         began = asyncio.get_running_loop().time()
+        lapsed = began - self._last_beat > self._settings.lease_seconds
         rows = await self._beats.fetch(
             queries.HEARTBEAT,
             {
-                "id": self.id, "host": this_host(), "pid": os.getpid(), "concurrency": self._concurrency,
-                "kinds": self._kinds, "running": len(self._running), "lease": self._settings.lease_seconds,
+                "id": self.id, "host": this_host(), "pid": os.getpid(), "born": born(os.getpid()),
+                "concurrency": self._concurrency, "kinds": self._kinds, "running": len(self._tasks),
+                "lease": self._settings.lease_seconds,
             },
         )  # fmt: skip
-        held = {job_id: (epoch, cancel) for job_id, epoch, cancel in rows}
         self._last_beat = began
+        if lapsed:
+            self._look.set()  # nothing could be claimed meanwhile
+        return [(job_id, epoch, cancel) for job_id, epoch, cancel in rows]
+
+    async def _heartbeat(self) -> None:
+        before = dict(self._running)  # what is claimed meanwhile may be missing from the answer
+        held = {job_id: (epoch, cancel) for job_id, epoch, cancel in await self._beat()}
         for job_id, attempt in before.items():
             epoch, cancel = held.get(job_id, (None, False))
             if epoch != attempt.epoch and self._running.get(job_id) is attempt:
                 attempt.stop("lost")
             elif cancel:
                 attempt.stop("cancel")
+        # What is ours and nobody runs was claimed by an answer that never came. (One that is on its way is not lost.)
+        stray = [(job_id, epoch) for job_id, (epoch, _) in held.items() if job_id not in before | self._running]
+        if stray and not self._claiming:
+            log.warning("giving back jobs that nobody here runs", jobs=[str(job_id) for job_id, _ in stray])
+            await self._flusher.give_back(stray)
+            self._services.doorbell.ring()
 
     async def _check_lease(self, attempt: Attempt) -> None:
-        """Asks the database when the last heartbeat is so old that the job may have been given away."""
-        if asyncio.get_running_loop().time() - self._last_beat > self._settings.lease_seconds / 2:
-            (holds,) = (await self._beats.fetch(queries.HOLDS, [attempt.job_id, attempt.epoch]))[0]
-            if not holds:
-                attempt.stop("lost")
+        """Asks the database, however long it takes, when the job may have been given away since the last heartbeat."""
+        silent = asyncio.get_running_loop().time() - self._last_beat
+        if silent > self._settings.lease_seconds / 2 and not await self._flusher.holds(attempt):
+            attempt.stop("lost")
         if attempt.stop_reason == "lost":
             raise LostLease(f"job {attempt.job_id} is no longer this worker's")
 
-    def _asked_to_cancel(self, ids: list[str]) -> None:
+    def _asked_to_cancel(self, ids: list[UUID]) -> None:
         if not ids:  # just (re)connected: anything may have been asked meanwhile
             self._beat_now.set()
         for job_id in ids:
-            if attempt := self._running.get(UUID(job_id)):
+            if attempt := self._running.get(job_id):
                 attempt.stop("cancel")
 
 

@@ -33,8 +33,7 @@ export class Composer {
     this.#asked = asked;
     const listen = { signal };
     this.#form.addEventListener("submit", (event) => { event.preventDefault(); this.submit(); }, listen);
-    this.#form.addEventListener("input", (event) => this.#mark(event.target.name, null), listen);
-    this.#form.addEventListener("change", () => this.#note(), listen);
+    this.#form.addEventListener("input", (event) => { this.#mark(event.target.name, null); this.#note(); }, listen);
     this.#form.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
       event.preventDefault();
@@ -164,7 +163,6 @@ export class Composer {
     const { elements } = this.#form;
     const model = meant(this.#all, elements.model.value);
     say(field(this.#form, "model-note"), about(model));
-    this.#mark("model", null);
     for (const holder of this.#form.querySelectorAll("[data-parameter]")) {
       show(holder, !model || model.parameters.includes(holder.dataset.parameter));
     }

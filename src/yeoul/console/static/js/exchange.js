@@ -175,12 +175,11 @@ export class Exchange {
 
   #ended() {
     const { status, output, error, usage, text } = this.#transcript;
-    this.#phase(status === "succeeded" ? "done" : "stopped");
+    this.#phase({ succeeded: "done", failed: "failed", canceled: "stopped" }[status]);
     this.#connection("live");
     show(field(this.#root, "actions"));
     show(action(this.#root, "copy"), text !== "");
-    const status_line = { succeeded: "", failed: t("It did not work"), canceled: t("Canceled") }[status];
-    say(field(this.#root, "status"), status_line);
+    say(field(this.#root, "status"), status === "canceled" ? t("Canceled") : "");
     say(field(this.#root, "elapsed"), "");
     if (status === "failed") tell(field(this.#root, "error"), error);
     const note = field(this.#root, "note");
@@ -214,8 +213,7 @@ export class Exchange {
   }
 
   #gone(error) {
-    this.#phase("stopped");
-    say(field(this.#root, "status"), "");
+    this.#phase("failed");
     field(this.#root, "prompt").replaceChildren();
     show(field(this.#root, "actions"));
     for (const name of ["copy", "again", "edit"]) show(action(this.#root, name), false);

@@ -13,7 +13,7 @@ const dateOnly = new Intl.DateTimeFormat(language, { dateStyle: "long" });
 
 const unit = (value, name, digits = 0) =>
   new Intl.NumberFormat(language, {
-    style: "unit", unit: name, unitDisplay: language === "ko" ? "long" : "narrow",
+    style: "unit", unit: name, unitDisplay: language === "ko" && name !== "millisecond" ? "long" : "narrow",
     minimumFractionDigits: digits, maximumFractionDigits: digits,
   }).format(value);
 

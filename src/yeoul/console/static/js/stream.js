@@ -3,7 +3,7 @@
 import { Problem } from "./api.js";
 
 const FIRST_WAIT_MS = 300;
-const LONGEST_WAIT_MS = 8000;
+const LONGEST_WAIT_MS = 5000;
 /** A tab in the background gives its connection back after so long: browsers open few to one server, and nothing is lost. */
 const HIDDEN_MS = 15_000;
 

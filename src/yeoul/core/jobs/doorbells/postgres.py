@@ -12,6 +12,13 @@ class PostgresDoorbell:
         self._listen = listen
         self._ringer = ringer
 
+    @property
+    def trouble(self) -> str | None:
+        """What keeps rings from being heard."""
+        if self._listen.connected_since is not None:
+            return None
+        return "No listening connection to PostgreSQL: jobs start up to a second later. The log says why."
+
     def ring(self) -> None:
         """Says that jobs may be ready."""
         self._ringer.ring(JOBS_READY)

@@ -9,5 +9,7 @@ from yeoul.settings import Settings
 
 def connect(settings: Settings) -> SdkConnection:
     """Opens Anthropic."""
-    provider = AnthropicProvider(api_key=secret(settings.anthropic_api_key), base_url=settings.anthropic_base_url)
+    provider = AnthropicProvider(
+        api_key=secret(settings.anthropic_api_key), base_url=settings.anthropic_base_url or None
+    )
     return SdkConnection(settings, provider, lambda name: AnthropicModel(name, provider=provider))

@@ -52,6 +52,6 @@ def connect(settings: Settings) -> SdkConnection:
     client = create_async_httpx2_client()
     client.event_hooks["response"].append(_note)
     provider = GoogleProvider(
-        api_key=secret(settings.gemini_api_key), base_url=settings.gemini_base_url, http_client=client
+        api_key=secret(settings.gemini_api_key), base_url=settings.gemini_base_url or None, http_client=client
     )
     return SdkConnection(settings, provider, lambda name: _GeminiModel(name, provider=provider), closes=client.aclose)

@@ -1,4 +1,7 @@
-"""The local model: a llama.cpp server in a process of its own, asked like any OpenAI-compatible one."""
+"""The local model: a llama.cpp server, asked like any OpenAI-compatible one.
+
+It runs in a process of ours, or apart (``yeoul llm``) at the address in ``local_url``.
+"""
 
 import asyncio
 
@@ -49,6 +52,12 @@ class LocalConnection(Connection):
         await self._server.stop()
 
 
-def connect(settings: Settings) -> LocalConnection:
-    """Makes the connection; its process starts with the first question."""
-    return LocalConnection(settings)
+def connect(settings: Settings) -> Connection:
+    """Makes the connection: to the server at ``local_url``, else to a process that starts with the first question."""
+    if not settings.local_url:
+        return LocalConnection(settings)
+    url = f"{settings.local_url.rstrip('/')}/v1"
+    provider = OpenAICompatibleProvider("local", base_url=url, api_key=settings.local_token)
+    made = SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT))
+    made.settings["max_tokens"] = _LONGEST_ANSWER
+    return made

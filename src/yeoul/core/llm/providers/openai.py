@@ -14,5 +14,7 @@ STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 def connect(settings: Settings) -> SdkConnection:
     """Opens OpenAI."""
     # A server of one's own behind OPENAI_BASE_URL may want no key; the SDK insists on one.
-    provider = OpenAIProvider(base_url=settings.openai_base_url, api_key=secret(settings.openai_api_key) or "none")
+    provider = OpenAIProvider(
+        base_url=settings.openai_base_url or None, api_key=secret(settings.openai_api_key) or "none"
+    )
     return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT))

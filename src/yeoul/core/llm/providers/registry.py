@@ -13,8 +13,8 @@ _HERE = "yeoul.core.llm.providers"
 
 def _needs(field: str, key_name: str, *, or_url: str | None = None) -> Callable[[Settings], str | None]:
     def missing(settings: Settings) -> str | None:
-        if getattr(settings, field) is not None or (or_url is not None and getattr(settings, or_url) is not None):
-            return None
+        if getattr(settings, field) or (or_url is not None and getattr(settings, or_url)):
+            return None  # an empty variable is no key
         return f"{key_name} is missing: set it or choose another model."
 
     return missing
@@ -37,7 +37,7 @@ def _compatible_models(settings: Settings) -> Sequence[KnownModel]:
 
 
 def _compatible_missing(settings: Settings) -> str | None:
-    if settings.compatible_base_url is not None:
+    if settings.compatible_base_url:
         return None
     return "YEOUL_COMPATIBLE_BASE_URL is missing: set it to your server's address or choose another model."
 
@@ -50,6 +50,8 @@ def _local_models(settings: Settings) -> Sequence[KnownModel]:
 def _local_missing(settings: Settings) -> str | None:
     if not settings.local_enabled:
         return "The local model is switched off: set YEOUL_LOCAL_ENABLED=true or choose another model."
+    if settings.local_url:
+        return None  # its weights are there
     if find_spec("xllamacpp") is None:
         return "The local model needs an extra: run `pip install 'yeoul[local]'`."
     return weights.missing(settings.local_model, settings.weights_dir)
@@ -136,6 +138,7 @@ _ALL = (
         open=False,
         free=True,
         slots=lambda settings: settings.local_parallel,
+        key_name="YEOUL_LOCAL_KEY",
     ),
     Provider(
         name="fake",

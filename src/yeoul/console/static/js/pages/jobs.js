@@ -20,7 +20,7 @@ export function mount(main, signal) {
   const errorBox = part(main, "error");
   const shown = new Map(); // id → {job, row}
   let cursor = null;
-  let reading = 0; // which reading of the list counts: an older one that arrives late is dropped
+  let filtering = 0; // which choice of filters counts: what was read for an earlier one is dropped
   let gathering = null;
 
   const chosen = () => Object.fromEntries([...new FormData(filters)].filter(([, value]) => value !== ""));
@@ -55,6 +55,7 @@ export function mount(main, signal) {
 
   function put(job, { fresh = false } = {}) {
     const known = shown.get(job.id);
+    if (known && isOver(known.job) && !isOver(job)) return; // read before it ended, arrived after
     if (!fits(job)) {
       known?.row.remove();
       shown.delete(job.id);
@@ -85,11 +86,11 @@ export function mount(main, signal) {
 
   /** Reads a page: the first anew (`from` null), or the one after the cursor. */
   async function read(from, { fresh = false } = {}) {
-    const mine = from === null ? ++reading : reading;
+    const mine = filtering;
     const query = new URLSearchParams({ ...chosen(), limit: PAGE, ...(from ? { cursor: from } : {}) });
     try {
       const page = await get(`/api/jobs?${query}`, { signal });
-      if (mine !== reading) return;
+      if (mine !== filtering) return;
       show(errorBox, false);
       if (from !== null || !fresh) cursor = page.next_cursor;
       page.items.forEach((job) => put(job, { fresh }));
@@ -104,6 +105,7 @@ export function mount(main, signal) {
   }
 
   function start() {
+    filtering += 1;
     shown.clear();
     list.replaceChildren();
     cursor = null;

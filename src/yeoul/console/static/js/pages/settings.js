@@ -12,6 +12,7 @@ export function mount(main, signal) {
   const listen = { signal };
   const keys = field(main, "single-keys");
   keys.checked = recall("keys") !== "off";
+  keys.disabled = false;
   keys.addEventListener("change", () => remember("keys", keys.checked ? null : "off"), listen);
 
   // At once, before the server has kept it.

@@ -1,3 +1,4 @@
+-- `pg_temp` last in a search path: unnamed it would come first, and a caller's temporary table could stand in for ours.
 -- Functions on the hot path say `plan_cache_mode = force_generic_plan`: their statements touch a few rows by key, and
 -- planning them anew each time costs as much as running them.
 
@@ -16,7 +17,7 @@ AS $$ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || 
 -- Makes the event partitions of today and the next `days` days, where the default partition holds nothing of theirs.
 -- Several processes may call it at once. Returns how many it made.
 CREATE FUNCTION ensure_event_partitions(days integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
 DECLARE
     day  timestamptz;
     name text;
@@ -27,7 +28,7 @@ BEGIN
         day := date_trunc('day', now(), 'UTC') + make_interval(days => offset_days);
         name := 'events_' || to_char(day AT TIME ZONE 'UTC', 'YYYYMMDD');
         CONTINUE WHEN to_regclass('yeoul.' || name) IS NOT NULL;
-        CONTINUE WHEN EXISTS (SELECT FROM events_default
+        CONTINUE WHEN EXISTS (SELECT FROM events  -- not events_default: a partition asked by name has no policy
                               WHERE stream_id >= uuid7_floor(day) AND stream_id < uuid7_floor(day + interval '1 day'));
         EXECUTE format('CREATE TABLE yeoul.%I PARTITION OF yeoul.events FOR VALUES FROM (%L) TO (%L)',
                        name, uuid7_floor(day), uuid7_floor(day + interval '1 day'));
@@ -43,7 +44,7 @@ END $$;
 -- Appends to shared streams, in order, numbering each by its row, whose lock is held until commit: so what commits first
 -- has the lower seq. `topics` may repeat. Streams are locked in the order of their ids.
 CREATE FUNCTION append_to_topics(topics text[], owners uuid[], types text[], datas json[]) RETURNS SETOF uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO streams (id, owner_id, topic)
@@ -97,7 +98,7 @@ CREATE FUNCTION job_summary(j jobs) RETURNS json LANGUAGE sql STABLE AS $$
 $$;
 
 CREATE FUNCTION jobs_inserted() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM append_to_topics(array_agg('user:' || n.owner_id ORDER BY n.id), array_agg(n.owner_id ORDER BY n.id),
@@ -109,7 +110,7 @@ CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_r
     FOR EACH STATEMENT EXECUTE FUNCTION jobs_inserted();
 
 CREATE FUNCTION jobs_updated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     INSERT INTO events (stream_id, seq, type, data)
@@ -141,20 +142,25 @@ CREATE TRIGGER jobs_updated AFTER UPDATE ON jobs REFERENCING OLD TABLE AS old_ro
     FOR EACH STATEMENT EXECUTE FUNCTION jobs_updated();
 
 CREATE FUNCTION jobs_terminal() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    unlinked yeoul.jobs := OLD;
 BEGIN
+    unlinked.retry_of := NULL;  -- the job it repeats has been deleted
+    IF NEW IS NOT DISTINCT FROM unlinked THEN
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION 'job % is % and never changes again: retry it as a new job', OLD.id, OLD.status
         USING ERRCODE = 'restrict_violation';
 END $$;
--- A deleted job may still unlink its retries.
 CREATE TRIGGER jobs_terminal BEFORE UPDATE ON jobs FOR EACH ROW
-    WHEN (OLD.status IN ('succeeded', 'failed', 'canceled') AND NEW.retry_of IS NOT DISTINCT FROM OLD.retry_of)
+    WHEN (OLD.status IN ('succeeded', 'failed', 'canceled'))
     EXECUTE FUNCTION jobs_terminal();
 
 -- Jobs: what may be done to them ------------------------------------------------------------------------------------------
 
 -- The start tag of one more job of an owner; it moves the end of the owner's backlog by the job's cost, in seconds.
 CREATE FUNCTION fair_tag(p_priority integer, p_owner uuid, p_kind text) RETURNS double precision
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     cost double precision := coalesce((SELECT greatest(average_seconds, 0.001) FROM kind_costs WHERE kind = p_kind), 1);
@@ -167,34 +173,41 @@ BEGIN
     RETURN tag;
 END $$;
 
--- Submits a job of the user in scope. `p_run_at` null or past: ready at once. No row comes back when as many jobs as
--- `p_max_queued` are waiting already.
+-- Submits a job of the user in scope. `p_run_at` null or past: ready at once. `p_retry_of`: an earlier job of theirs,
+-- whose steps it shares. No row comes back when as many jobs as `p_max_queued` are waiting already.
 CREATE FUNCTION submit_job(p_id uuid, p_kind text, p_input jsonb, p_priority integer, p_run_at timestamptz,
-                           p_max_attempts integer, p_retry_of uuid, p_root_id uuid, p_max_queued integer)
+                           p_max_attempts integer, p_retry_of uuid, p_max_queued integer)
 RETURNS SETOF jobs
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     owner uuid := current_user_id();
+    root  uuid := p_id;
     later boolean := coalesce(p_run_at > now(), false);
 BEGIN
     IF owner IS NULL THEN
         RAISE EXCEPTION 'submit_job needs a tenant scope' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF p_retry_of IS NOT NULL THEN
+        SELECT j.root_id INTO root FROM jobs j WHERE j.id = p_retry_of AND j.owner_id = owner;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'job % is not theirs to retry', p_retry_of USING ERRCODE = 'insufficient_privilege';
+        END IF;
     END IF;
     IF EXISTS (SELECT FROM jobs WHERE owner_id = owner AND status = 'queued' OFFSET p_max_queued - 1) THEN
         RETURN;
     END IF;
     RETURN QUERY
     INSERT INTO jobs (id, owner_id, kind, priority, input, run_at, max_attempts, retry_of, root_id, fair_at)
-    VALUES (p_id, owner, p_kind, p_priority, p_input, coalesce(p_run_at, now()), p_max_attempts, p_retry_of,
-            coalesce(p_root_id, p_id), CASE WHEN later THEN NULL ELSE fair_tag(p_priority, owner, p_kind) END)
+    VALUES (p_id, owner, p_kind, p_priority, p_input, CASE WHEN later THEN p_run_at ELSE now() END, p_max_attempts,
+            p_retry_of, root, CASE WHEN later THEN NULL ELSE fair_tag(p_priority, owner, p_kind) END)
     RETURNING *;
 END $$;
 
 -- Cancels a job of the user in scope: at once when it is queued; a running one is asked to, and its worker ends it.
 -- A terminal one is returned as it is. Null when there is no such job of theirs.
 CREATE FUNCTION cancel_job(p_id uuid) RETURNS SETOF jobs
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
 DECLARE
     j jobs;
 BEGIN
@@ -220,12 +233,15 @@ END $$;
 CREATE FUNCTION claim_jobs(p_worker uuid, p_slots integer, p_kinds text[])
 RETURNS TABLE (id uuid, kind text, owner_id uuid, root_id uuid, input jsonb, attempt integer, max_attempts integer,
                epoch integer, created_at timestamptz, last_seq bigint, owner_stream uuid)
-LANGUAGE plpgsql SET search_path = pg_catalog, yeoul
+LANGUAGE plpgsql SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
     claimed uuid[];
 BEGIN
+    IF NOT EXISTS (SELECT FROM workers w WHERE w.id = p_worker AND w.expires_at > now()) THEN
+        RETURN;  -- what a worker without a lease takes would be taken from it at once
+    END IF;
     WITH taken AS (
         UPDATE jobs j SET status = 'running', epoch = j.epoch + 1, attempt = j.attempt + 1, worker_id = p_worker,
                           started_at = clock_timestamp(), progress = NULL
@@ -250,7 +266,7 @@ END $$;
 
 -- Where a queued job of the user in scope stands: 1 is next, counted to 100; and a guess of the seconds until it starts.
 CREATE FUNCTION queue_place(p_id uuid) RETURNS TABLE (place integer, eta_seconds double precision)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
     SELECT a.ahead + 1,
            round((a.ahead * coalesce(c.average_seconds, 1) / greatest(w.slots, 1))::numeric, 1)::double precision
     FROM jobs j
@@ -265,14 +281,17 @@ $$;
 
 -- Gives jobs whose time has come their place in the queue. Returns how many.
 CREATE FUNCTION ready_due_jobs(p_limit integer) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, yeoul AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, yeoul, pg_temp AS $$
 DECLARE
     due   record;
     moved integer := 0;
 BEGIN
-    FOR due IN SELECT id, priority, owner_id, kind FROM jobs
-               WHERE status = 'queued' AND fair_at IS NULL AND run_at <= now()
-               ORDER BY run_at LIMIT p_limit FOR UPDATE SKIP LOCKED LOOP
+    -- By owner, so that two callers lock the owners' flows in one order.
+    FOR due IN WITH taken AS MATERIALIZED (
+                   SELECT id, priority, owner_id, kind, run_at FROM jobs
+                   WHERE status = 'queued' AND fair_at IS NULL AND run_at <= now()
+                   ORDER BY run_at LIMIT p_limit FOR UPDATE SKIP LOCKED)
+               SELECT * FROM taken ORDER BY priority, owner_id, run_at LOOP
         UPDATE jobs SET fair_at = fair_tag(due.priority, due.owner_id, due.kind) WHERE id = due.id;
         moved := moved + 1;
     END LOOP;

@@ -28,6 +28,16 @@ CREATE POLICY users_own_update ON users FOR UPDATE TO yeoul_app
     USING (id = (SELECT current_user_id())) WITH CHECK (id = (SELECT current_user_id()));
 GRANT SELECT (id, email, name, role, created_at, updated_at), UPDATE (name, updated_at) ON users TO yeoul_app;
 
+-- One sees one's sessions, identities and keys, but no hash of a secret; sign-in and the routes that end them write.
+CREATE POLICY sessions_own ON sessions FOR SELECT TO yeoul_app USING (user_id = (SELECT current_user_id()));
+GRANT SELECT (id, user_id, rotated_at, created_at, expires_at, revoked_at, user_agent) ON sessions TO yeoul_app;
+
+CREATE POLICY identities_own ON identities FOR SELECT TO yeoul_app USING (user_id = (SELECT current_user_id()));
+GRANT SELECT ON identities TO yeoul_app;
+
+CREATE POLICY api_keys_own ON api_keys FOR SELECT TO yeoul_app USING (user_id = (SELECT current_user_id()));
+GRANT SELECT (id, user_id, name, prefix, scopes, created_at, last_used_at, expires_at) ON api_keys TO yeoul_app;
+
 CREATE POLICY jobs_own ON jobs FOR SELECT TO yeoul_app USING (owner_id = (SELECT current_user_id()));
 GRANT SELECT ON jobs TO yeoul_app;
 

@@ -25,6 +25,35 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user_id ON sessions (user_id);
 
+-- Who an outside provider says somebody is. Issuer and subject together name one person for ever; the email is what the
+-- provider said when the identity was linked, and is not followed afterwards.
+CREATE TABLE identities (
+    id             uuid PRIMARY KEY,
+    user_id        uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    issuer         text NOT NULL,
+    subject        text NOT NULL,
+    email          text CHECK (email = lower(email)),
+    email_verified boolean NOT NULL DEFAULT false,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    last_used_at   timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (issuer, subject)
+);
+CREATE INDEX identities_user_id ON identities (user_id);
+
+-- Keys of programs. The secret is random, so its sha256 is as good as any slow hash; the prefix finds the row.
+CREATE TABLE api_keys (
+    id           uuid PRIMARY KEY,
+    user_id      uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    name         text NOT NULL,
+    prefix       text NOT NULL UNIQUE,
+    secret_hash  bytea NOT NULL,
+    scopes       text[] NOT NULL CHECK (scopes <@ ARRAY['read', 'write'] AND cardinality(scopes) > 0),
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz,          -- to the minute: not every request writes
+    expires_at   timestamptz
+);
+CREATE INDEX api_keys_user_id ON api_keys (user_id);
+
 CREATE TABLE login_attempts (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subject text NOT NULL,
@@ -38,8 +67,9 @@ CREATE INDEX login_attempts_at ON login_attempts (at);
 -- The lease lives here, so that heartbeats never touch job rows.
 CREATE TABLE workers (
     id           uuid PRIMARY KEY,
-    host         text NOT NULL,          -- host name and boot id: a pid means something only within one boot
+    host         text NOT NULL,          -- where its pid means something: host name, boot, pid namespace
     pid          integer NOT NULL,
+    born         text NOT NULL,          -- when its process began, by that host's own reckoning: pids are reused
     concurrency  integer NOT NULL,
     kinds        text[] NOT NULL,
     running      integer NOT NULL DEFAULT 0,

@@ -1,0 +1,95 @@
+"""The SQL of API keys. Every function works in the caller's transaction, but for the two that every request runs."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Row, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from yeoul.core.auth.tables import ApiKey
+from yeoul.core.db.database import Connection
+
+_SHOWN = (
+    ApiKey.id,
+    ApiKey.name,
+    ApiKey.prefix,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.last_used_at,
+    ApiKey.expires_at,
+)
+"""What the tenant scope may read: all but the hash."""
+
+_FIND = """
+    SELECT k.id, k.secret_hash, k.scopes, k.expires_at <= now() AS expired,
+           coalesce(k.last_used_at < now() - interval '1 minute', true) AS touch,
+           u.id, u.role, u.disabled_at IS NOT NULL AS disabled
+    FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.prefix = %s
+"""
+
+# Many requests of one key in the same moment: one of them writes, nobody waits.
+_TOUCH = """
+    UPDATE api_keys SET last_used_at = now()
+    WHERE id = (SELECT id FROM api_keys WHERE id = %s
+                AND coalesce(last_used_at < now() - interval '1 minute', true) FOR UPDATE SKIP LOCKED)
+"""
+
+
+class Known(NamedTuple):
+    """A key and its user, as a request that bears it needs them."""
+
+    id: UUID
+    secret_hash: bytes
+    scopes: list[str]
+    expired: bool | None
+    touch: bool
+    user_id: UUID
+    role: str
+    disabled: bool
+
+
+async def find(connection: Connection, prefix: str) -> Known | None:
+    """The key with this prefix, and its user."""
+    row = await (await connection.execute(_FIND, [prefix])).fetchone()
+    return None if row is None else Known(*row)
+
+
+async def touch(connection: Connection, key_id: UUID) -> None:
+    """Notes that a key was used, once a minute at most."""
+    await connection.execute(_TOUCH, [key_id])
+
+
+Shown = Row[UUID, str, str, list[str], datetime, datetime | None, datetime | None]
+
+
+async def own_keys(session: AsyncSession, user_id: UUID) -> Sequence[Shown]:
+    """A user's keys, the newest first, in their tenant scope."""
+    query = select(*_SHOWN).where(ApiKey.user_id == user_id).order_by(ApiKey.id.desc())
+    return (await session.execute(query)).all()
+
+
+async def count(session: AsyncSession, user_id: UUID) -> int:
+    """How many keys a user has."""
+    return await session.scalar(select(func.count()).select_from(ApiKey).where(ApiKey.user_id == user_id)) or 0
+
+
+async def add(session: AsyncSession, row: ApiKey) -> datetime:
+    """Stores a new key; returns when."""
+    session.add(row)
+    await session.flush()
+    await session.refresh(row, ["created_at"])
+    return row.created_at
+
+
+async def remove(session: AsyncSession, user_id: UUID, key_id: UUID) -> bool:
+    """Deletes a user's key; whether there was one."""
+    result = await session.execute(delete(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id))
+    assert isinstance(result, CursorResult)  # noqa: S101  (what a DELETE gives)
+    return result.rowcount > 0
+
+
+async def forget_expired(session: AsyncSession, user_id: UUID, after: timedelta) -> None:
+    """Deletes a user's keys that expired so long ago."""
+    await session.execute(delete(ApiKey).where(ApiKey.user_id == user_id, ApiKey.expires_at < func.now() - after))
