@@ -120,7 +120,13 @@ class OidcProvider(BaseModel):
 class Settings(BaseSettings):
     """Where the data lives, how to reach the outside, and the limits."""
 
-    model_config = SettingsConfigDict(env_prefix="YEOUL_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="YEOUL_",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     # Where things are
     data_dir: Path = Field(

@@ -1,7 +1,7 @@
 """The auth room's application on a fresh database, and how programs and pages talk to it."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -65,6 +65,14 @@ def auth_app(database: Database, **settings: Any) -> FastAPI:
     return app
 
 
+@asynccontextmanager
+async def running(database: Database, **settings: Any) -> AsyncGenerator[FastAPI]:
+    """The application from its start to its end."""
+    app = auth_app(database, **settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
 @pytest.fixture(scope="session")
 def one_database(postgres: EmbeddedServer) -> str:
     """The name of one database for this whole folder: a fresh one per test would take longer than the tests."""
@@ -93,7 +101,8 @@ async def program(database: Database) -> AsyncGenerator[Make]:
     async with AsyncExitStack() as stack:
 
         async def make(address: str = "127.0.0.1", **settings: Any) -> httpx.AsyncClient:
-            return await stack.enter_async_context(client_of(auth_app(database, **settings), address))
+            app = await stack.enter_async_context(running(database, **settings))
+            return await stack.enter_async_context(client_of(app, address))
 
         yield make
 
@@ -104,7 +113,8 @@ async def page(database: Database) -> AsyncGenerator[Make]:
     async with AsyncExitStack() as stack:
 
         async def make(**settings: Any) -> httpx.AsyncClient:
-            return await stack.enter_async_context(client_of(auth_app(database, **settings), headers=BROWSER))
+            app = await stack.enter_async_context(running(database, **settings))
+            return await stack.enter_async_context(client_of(app, headers=BROWSER))
 
         yield make
 

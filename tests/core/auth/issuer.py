@@ -88,7 +88,7 @@ class FakeIssuer:
         self.codes: dict[str, dict[str, str]] = {}
         self.id_claims: dict[str, Any] = {}
         self.user_info: dict[str, Any] = {}
-        self.metadata = {
+        self.metadata: dict[str, Any] = {
             "issuer": url,
             "authorization_endpoint": f"{url}/authorize",
             "token_endpoint": f"{url}/token",

@@ -99,7 +99,7 @@ def offering(provider: str) -> dict[str, object]:
 @pytest.mark.parametrize("name", ["real", "public"])
 async def test_there_and_back(program: Make, provider: str, name: str) -> None:
     client = await program(**offering(provider))
-    seen = set()
+    seen, back = set(), ""
     for _ in range(2):
         started = await client.get(f"/api/auth/oidc/{name}", params={"next": "/jobs"})
         assert started.status_code == 303, started.text

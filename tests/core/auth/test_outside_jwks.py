@@ -127,8 +127,8 @@ async def test_an_issuer_that_was_never_there(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(ProviderUnavailable) as caught:
             await read.claims(token)
-    assert caught.value.status == 503
-    assert caught.value.retry_after == COOLDOWN
+        assert caught.value.status == 503
+        assert caught.value.retry_after == COOLDOWN
 
 
 async def test_an_issuer_that_hangs(issuer: FakeIssuer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.core.completions.helpers import ag_ui_text, chat_text, item_texts, sse, ui_text
@@ -22,6 +22,9 @@ from yeoul.core.completions.schemas import CompleteInput
 from yeoul.core.events.schemas import Event
 
 ID = UUID("019f0000-0000-7000-8000-000000000001")
+any_load = settings(deadline=None, max_examples=100)
+"""A busy machine is no failure."""
+
 ASKED = Asked(ID, datetime(2026, 1, 1, tzinfo=UTC), CompleteInput(prompt="hello"))
 
 
@@ -87,6 +90,7 @@ def ends(log: Log) -> str:
     return log.events[-1].type
 
 
+@any_load
 @given(logs(), st.data())
 def test_responses_from_any_cursor_are_byte_identical(log: Log, data: st.DataObject) -> None:
     whole = wire(ResponsesEncoder(ASKED), log.events)
@@ -98,6 +102,7 @@ def test_responses_from_any_cursor_are_byte_identical(log: Log, data: st.DataObj
     assert rest == "\n\n".join(frames[after + 1 :])
 
 
+@any_load
 @given(logs())
 def test_a_response_holds_the_answer_alone_and_items_what_was_sent(log: Log) -> None:
     encoder = ResponsesEncoder(ASKED)
@@ -122,6 +127,7 @@ def test_a_response_holds_the_answer_alone_and_items_what_was_sent(log: Log) -> 
         assert all(item["status"] == "incomplete" for item in done.values())
 
 
+@any_load
 @given(logs())
 def test_a_chat_completion_is_the_answer_or_an_error(log: Log) -> None:
     sent = wire(ChatEncoder(ASKED, include_usage=False), log.events)
@@ -147,6 +153,7 @@ REPLAYED: dict[str, tuple[Make, Read]] = {
 
 
 @pytest.mark.parametrize("dialect", REPLAYED)
+@any_load
 @given(log=logs())
 def test_a_replay_of_an_ended_job_is_its_text_whatever_was_void(dialect: str, log: Log) -> None:
     make, read = REPLAYED[dialect]
@@ -156,6 +163,7 @@ def test_a_replay_of_an_ended_job_is_its_text_whatever_was_void(dialect: str, lo
 
 
 @pytest.mark.parametrize("dialect", REPLAYED)
+@any_load
 @given(log=logs(), data=st.data())
 def test_a_replay_begun_at_any_moment_is_the_text_or_says_that_it_began_anew(
     dialect: str, log: Log, data: st.DataObject
@@ -169,6 +177,7 @@ def test_a_replay_begun_at_any_moment_is_the_text_or_says_that_it_began_anew(
         assert held == log.text if ends(log) == "succeeded" else held.startswith(log.text)
 
 
+@any_load
 @given(logs())
 def test_the_same_log_gives_the_same_bytes(log: Log) -> None:
     for make in (lambda: ChatEncoder(ASKED, include_usage=True), lambda: UIEncoder(ASKED), lambda: AGUIEncoder(ASKED)):
@@ -178,6 +187,7 @@ def test_the_same_log_gives_the_same_bytes(log: Log) -> None:
         assert encoders[0].ended
 
 
+@any_load
 @given(logs(), st.data())
 def test_a_stream_that_the_server_cuts_says_where_to_read_on(log: Log, data: st.DataObject) -> None:
     upto = data.draw(st.integers(0, len(log.events) - 1))

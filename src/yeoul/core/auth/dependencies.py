@@ -5,15 +5,18 @@
 a page of ours where it can change something (``core/http/csrf.py``). What a key may do, its scopes say.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated, Protocol, cast
 
 import structlog
 from fastapi import Depends
 from fastapi.security import HTTPBearer
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from yeoul.core.auth.errors import AdminOnly, NotWithAKey, ScopeMissing, TokenInvalid
-from yeoul.core.auth.keys.service import principal_of
+from yeoul.core.auth.keys.lookup import KeyLookup
 from yeoul.core.auth.keys.text import looks_like_key
 from yeoul.core.auth.principal import Principal, Scope
 from yeoul.core.auth.sessions import Client, Sessions
@@ -75,7 +78,7 @@ async def current_principal(
     if not token:
         raise Unauthenticated("Sign in first, and send the access_token in the header Authorization: Bearer.")
     if not by_cookie and looks_like_key(token):
-        principal = await principal_of(services.database, token)
+        principal = await key_lookup(connection.app).principal(token)
         _require_scope(connection, principal)
     else:
         claims = Tokens(services.settings.signing_key, services.settings.access_token_seconds).read_access(token)
@@ -85,6 +88,22 @@ async def current_principal(
     connection.scope[USER_ID] = principal.user_id
     structlog.contextvars.bind_contextvars(user_id=str(principal.user_id))
     return principal
+
+
+def key_lookup(app: Starlette) -> KeyLookup:
+    """The application's way to look up keys, opened when first used."""
+    if not hasattr(app.state, "key_lookup"):
+        app.state.key_lookup = KeyLookup(app.state.services.database)
+    found: KeyLookup = app.state.key_lookup
+    return found
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+    """Closes what this room opened, when the application ends."""
+    yield
+    if hasattr(app.state, "key_lookup"):
+        await app.state.key_lookup.close()
 
 
 async def optional_principal(

@@ -17,6 +17,7 @@ from yeoul.core.auth.dependencies import (
     CurrentPrincipal,
     SessionsDep,
     bearer_token,
+    lifespan,
     services_of,
 )
 from yeoul.core.auth.outside.router import router as outside_router
@@ -27,7 +28,7 @@ from yeoul.core.base.errors import Unauthenticated
 from yeoul.core.http import problems
 from yeoul.core.http.csrf import require_own_page
 
-router = APIRouter(prefix="/api", tags=["auth"])
+router = APIRouter(prefix="/api", tags=["auth"], lifespan=lifespan)
 
 
 def accounts(request: Request) -> Accounts:

@@ -1,15 +1,13 @@
-"""The SQL of API keys. Every function works in the caller's transaction, but for the two that every request runs."""
+"""The SQL of API keys. Every function works in the caller's transaction. What every request asks: ``lookup.py``."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import CursorResult, Row, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from yeoul.core.auth.tables import ApiKey
-from yeoul.core.db.database import Connection
 
 _SHOWN = (
     ApiKey.id,
@@ -21,45 +19,6 @@ _SHOWN = (
     ApiKey.expires_at,
 )
 """What the tenant scope may read: all but the hash."""
-
-_FIND = """
-    SELECT k.id, k.secret_hash, k.scopes, k.expires_at <= now() AS expired,
-           coalesce(k.last_used_at < now() - interval '1 minute', true) AS touch,
-           u.id, u.role, u.disabled_at IS NOT NULL AS disabled
-    FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.prefix = %s
-"""
-
-# Many requests of one key in the same moment: one of them writes, nobody waits.
-_TOUCH = """
-    UPDATE api_keys SET last_used_at = now()
-    WHERE id = (SELECT id FROM api_keys WHERE id = %s
-                AND coalesce(last_used_at < now() - interval '1 minute', true) FOR UPDATE SKIP LOCKED)
-"""
-
-
-class Known(NamedTuple):
-    """A key and its user, as a request that bears it needs them."""
-
-    id: UUID
-    secret_hash: bytes
-    scopes: list[str]
-    expired: bool | None
-    touch: bool
-    user_id: UUID
-    role: str
-    disabled: bool
-
-
-async def find(connection: Connection, prefix: str) -> Known | None:
-    """The key with this prefix, and its user."""
-    row = await (await connection.execute(_FIND, [prefix])).fetchone()
-    return None if row is None else Known(*row)
-
-
-async def touch(connection: Connection, key_id: UUID) -> None:
-    """Notes that a key was used, once a minute at most."""
-    await connection.execute(_TOUCH, [key_id])
-
 
 Shown = Row[UUID, str, str, list[str], datetime, datetime | None, datetime | None]
 

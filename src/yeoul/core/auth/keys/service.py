@@ -1,8 +1,7 @@
-"""The rules of API keys: what makes, lists and revokes them, and whom one stands for."""
+"""The rules of API keys: what makes, lists and revokes them."""
 
-import hmac
 from datetime import timedelta
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -12,7 +11,7 @@ from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.keys import repository
 from yeoul.core.auth.keys.schemas import KeyMade, KeyOut, KeyRequest
 from yeoul.core.auth.keys.text import new_key, read_key
-from yeoul.core.auth.principal import Principal, Role, Scope
+from yeoul.core.auth.principal import Principal
 from yeoul.core.auth.tables import ApiKey
 from yeoul.core.base.ids import new_id
 from yeoul.core.base.pagination import Page
@@ -70,25 +69,3 @@ class ApiKeys:
         if not found:
             raise errors.KeyNotFound
         log.info("API key revoked", user_id=str(principal.user_id), key_id=str(key_id))
-
-
-async def principal_of(db: Database, key: str) -> Principal:
-    """Whom a key stands for; raises ``KeyInvalid``, ``KeyExpired`` or ``AccountDisabled``.
-
-    One indexed query, on the driver's own connection: every request of a program pays for it.
-    """
-    text = read_key(key)
-    if text is None:
-        raise errors.KeyInvalid
-    async with db.service_connection() as connection:
-        known = await repository.find(connection, text.prefix)
-        if known is None or not hmac.compare_digest(known.secret_hash, text.secret_hash):
-            raise errors.KeyInvalid
-        if known.expired:
-            raise errors.KeyExpired
-        if known.disabled:
-            raise errors.AccountDisabled
-        if known.touch:
-            await repository.touch(connection, known.id)
-    scopes = cast("list[Scope]", known.scopes)
-    return Principal(known.user_id, cast("Role", known.role), None, "key", frozenset(scopes))

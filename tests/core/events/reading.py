@@ -1,0 +1,100 @@
+"""Writing a job's events at random, and reading them over HTTP with interruptions."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal
+
+import httpx
+from pydantic import BaseModel
+
+from tests.core.runtime.helpers import QUICK, Made
+from yeoul.core.base.errors import Unavailable
+from yeoul.core.runtime.context import Context
+from yeoul.core.runtime.handlers import handler
+
+
+class Step(BaseModel):
+    """Something a job does: say so many characters, emit an event, finish a step, wait so many ms, or fail once."""
+
+    do: Literal["text", "emit", "step", "wait", "fail"]
+    n: int = 1
+
+
+class Script(BaseModel):
+    """What a job does, in order. ``ends``: how the last attempt ends."""
+
+    steps: list[Step] = []
+    ends: Literal["well", "badly"] = "well"
+
+
+@handler("test.script", backoff=QUICK, max_attempts=4)
+async def script(ctx: Context, given: Script) -> Made:
+    failures = 0
+    for number, step in enumerate(given.steps):
+        match step.do:
+            case "text":
+                await ctx.text(f"{number}·{'가' * step.n}")
+            case "emit":
+                await ctx.emit("component", {"number": number, "list": list(range(step.n))})
+            case "step":
+
+                async def say(words: str = f"step {number}") -> str:
+                    await ctx.text(words)
+                    return words
+
+                await ctx.step(str(number), say)
+            case "wait":
+                await asyncio.sleep(step.n / 1000)
+            case "fail":
+                failures += 1
+                if ctx.attempt == failures:
+                    raise Unavailable("as the script says")
+    if given.ends == "badly":
+        raise ValueError("as the script says")
+    return Made(word="end")
+
+
+def split(data: bytes) -> list[bytes]:
+    """The whole frames at the beginning of a stream, comments left out."""
+    *frames, _ = data.split(b"\n\n")
+    return [frame for frame in frames if not frame.startswith(b":")]
+
+
+@dataclass
+class Reader:
+    """Reads a job's stream, remembering where it was."""
+
+    client: httpx.AsyncClient
+    url: str
+    frames: list[bytes] = field(default_factory=list)
+    """Of the log; what is for watchers alone has no id and is left out."""
+
+    @property
+    def cursor(self) -> int:
+        return int(self.frames[-1].split(b"\n", 1)[0].removeprefix(b"id: ")) if self.frames else 0
+
+    async def read(self, most: int | None = None) -> bool:
+        """Reads on from where it was, at most so many bytes; whether the stream has ended."""
+        data = b""
+        headers = {"Last-Event-ID": str(self.cursor)} if self.cursor % 2 else {}
+        params = {} if self.cursor % 2 else {"after": self.cursor}
+        async with self.client.stream("GET", self.url, headers=headers, params=params) as answer:
+            if answer.status_code == 204:
+                return True
+            assert answer.status_code == 200, await answer.aread()
+            cut = False
+            async with aclosing(self._chunks(answer)) as chunks:
+                async for chunk in chunks:
+                    data += chunk
+                    if most is not None and len(data) >= most:
+                        data, cut = data[:most], True
+                        break
+        self.frames += [frame for frame in split(data) if frame.startswith(b"id: ")]
+        return not cut
+
+    @staticmethod
+    async def _chunks(answer: httpx.Response) -> AsyncGenerator[bytes]:
+        async for chunk in answer.aiter_raw():
+            yield chunk
