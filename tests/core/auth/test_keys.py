@@ -312,7 +312,10 @@ async def test_a_lost_connection_is_made_anew(program: Make, database: Database)
     client = await program()
     key = bearer((await made(client))["key"])
     assert (await client.get("/who", headers=key)).status_code == 200
-    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'yeoul api keys' AND datname = current_database()"
+    ended = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'yeoul api keys' AND datname = current_database()
+    """
     async with database.service_connection() as connection:
         assert (await (await connection.execute(ended)).fetchall()) == [(True,)]
     assert (await client.get("/who", headers=key)).status_code == 200

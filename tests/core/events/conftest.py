@@ -11,6 +11,13 @@ from yeoul.core.db.database import Database
 from yeoul.core.db.listen import ListenHub
 from yeoul.core.events.hub import EventHub
 from yeoul.core.jobs.kinds import Kinds
+from yeoul.settings import Settings
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Nobody waits for jobs that a test leaves running."""
+    return settings.model_copy(update={"drain_seconds": 0.05})
 
 
 @pytest.fixture

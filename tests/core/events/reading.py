@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import httpx
 from pydantic import BaseModel
@@ -16,9 +17,12 @@ from yeoul.core.runtime.handlers import handler
 
 
 class Step(BaseModel):
-    """Something a job does: say so many characters, emit an event, finish a step, wait so many ms, or fail once."""
+    """Something a job does: say so many characters, emit an event, finish a step, wait so many ms, or fail once.
 
-    do: Literal["text", "emit", "step", "wait", "fail"]
+    ``gate``: wait until the test opens it.
+    """
+
+    do: Literal["text", "emit", "step", "wait", "fail", "gate"]
     n: int = 1
 
 
@@ -27,6 +31,14 @@ class Script(BaseModel):
 
     steps: list[Step] = []
     ends: Literal["well", "badly"] = "well"
+
+
+_gates: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Event] = WeakKeyDictionary()
+
+
+def gate() -> asyncio.Event:
+    """What holds back the jobs of the running test."""
+    return _gates.setdefault(asyncio.get_running_loop(), asyncio.Event())
 
 
 @handler("test.script", backoff=QUICK, max_attempts=4)
@@ -45,6 +57,8 @@ async def script(ctx: Context, given: Script) -> Made:
                     return words
 
                 await ctx.step(str(number), say)
+            case "gate":
+                await gate().wait()
             case "wait":
                 await asyncio.sleep(step.n / 1000)
             case "fail":

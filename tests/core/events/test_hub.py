@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.core.runtime.helpers import until
 from yeoul.core.base.ids import new_id, new_shared_stream_id
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, Ringer
@@ -26,7 +27,8 @@ class Log:
     async def write(self, stream_id: UUID, *seqs: int, kind: str = "text", data: str = "{}") -> None:
         async with self._database.service_connection() as connection:
             await connection.execute(
-                "INSERT INTO events (stream_id, seq, type, data) SELECT %s, seq, %s, %s::json FROM unnest(%s::int[]) seq",
+                "INSERT INTO events (stream_id, seq, type, data)"
+                " SELECT %s, seq, %s, %s::json FROM unnest(%s::int[]) seq",
                 [stream_id, kind, data, list(seqs)],
             )
 
@@ -131,9 +133,7 @@ async def test_silence_is_told(no_clock: None, hub: EventHub, log: Log) -> None:
 
 async def settled(subscription: Subscription) -> None:
     """Until the hub has stopped reading for a subscription that nobody reads."""
-    async with asyncio.timeout(20):
-        while subscription.wants_more:
-            await asyncio.sleep(0.01)
+    await until(lambda: not subscription.wants_more)
     await asyncio.sleep(0.05)  # had it not stopped, it would go on now
 
 

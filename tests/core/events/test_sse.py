@@ -14,12 +14,13 @@ from fastapi import FastAPI
 
 from tests.core.events.reading import Reader, split
 from tests.core.events.test_follow import submit
+from tests.core.runtime.helpers import until
 from yeoul.core.events import sse
 from yeoul.core.events.schemas import Event
 from yeoul.core.runtime.services import DatabaseUrls
 
 QUICK: dict[str, Any] = {"steps": [{"do": "text", "n": 1}, {"do": "emit", "n": 2}]}
-NEVER_ENDING: dict[str, Any] = {"steps": [{"do": "text", "n": 1}, {"do": "wait", "n": 60_000}]}
+NEVER_ENDING: dict[str, Any] = {"steps": [{"do": "text", "n": 1}, {"do": "gate"}]}
 
 
 async def finished(http: httpx.AsyncClient) -> tuple[str, list[bytes]]:
@@ -122,12 +123,8 @@ async def test_a_closed_stream_is_forgotten(http: httpx.AsyncClient, app: FastAP
     hub = app.state.services.events
     async with chunks(http, url) as stream:
         await anext(stream)
-        async with asyncio.timeout(10):
-            while not hub._subscriptions:
-                await asyncio.sleep(0.01)
-    async with asyncio.timeout(10):
-        while hub._subscriptions:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(hub._subscriptions) == 1)
+    await until(lambda: hub._subscriptions == {})
 
 
 async def test_all_jobs_live(http: httpx.AsyncClient) -> None:

@@ -63,10 +63,13 @@ async def events(services: Services, user_id: UUID, job_id: UUID, after: int = 0
     return said
 
 
-async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for a fact that only the database knows."""
-    async with asyncio.timeout(20):
-        while not await check():
+async def until(check: Callable[[], bool | Awaitable[bool]], *, seconds: float = 20) -> None:
+    """Waits for a fact that nobody announces."""
+    async with asyncio.timeout(seconds):
+        while True:
+            fact = check()
+            if fact if isinstance(fact, bool) else await fact:
+                return
             await asyncio.sleep(0.01)
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.conftest import add_user, process
 from tests.core.jobs.doorbells.conftest import Home, MakeHome, Transport
@@ -110,22 +112,29 @@ async def test_ringing_before_the_start_and_after_the_end_does_no_harm(
         await never.stop()
 
 
-async def test_it_survives_the_death_of_what_carries_it(home: MakeHome, transport: Transport) -> None:
-    async with home() as ringing, home() as hearing:
-        await asyncio.to_thread(transport.kill)
-        try:
-            await asyncio.gather(ringing.until_lost(), hearing.until_lost())
-            heard, began = hearing.heard, time.perf_counter()
-            for _ in range(1000):
-                ringing.bell.ring()
-            assert time.perf_counter() - began < 0.1
-        finally:
-            await asyncio.to_thread(transport.start)
-        await hearing.until_heard(heard + 1)  # somebody may have rung meanwhile
-        await asyncio.gather(ringing.until_connected(), hearing.until_connected())
-        heard = hearing.heard
-        ringing.bell.ring()
-        await hearing.until_heard(heard + 1)
+async def test_it_survives_the_death_of_what_carries_it(
+    home: MakeHome, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    with capture_logs() as logs:
+        async with home() as ringing, home() as hearing:
+            await asyncio.to_thread(transport.kill)
+            try:
+                await asyncio.gather(ringing.until_lost(), hearing.until_lost())
+                heard, began = hearing.heard, time.perf_counter()
+                for _ in range(1000):
+                    ringing.bell.ring()
+                assert time.perf_counter() - began < 0.1
+            finally:
+                await asyncio.to_thread(transport.start)
+            await hearing.until_heard(heard + 1)  # somebody may have rung meanwhile
+            await asyncio.gather(ringing.until_connected(), hearing.until_connected())
+            heard = hearing.heard
+            ringing.bell.ring()
+            await hearing.until_heard(heard + 1)
+    said = Counter(line["event"] for line in logs if "doorbell" in line["event"])
+    if transport.name != "postgres":  # whose connections speak for themselves
+        assert list(said.values()) == [2, 2], said  # each process: it is gone, it is back
+    assert not [record for record in caplog.records if record.name.startswith(("redis", "aiormq", "aio_pika"))]
 
 
 async def test_it_wakes_workers_and_priorities_are_strict(

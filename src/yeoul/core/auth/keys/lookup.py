@@ -1,7 +1,8 @@
 """Whom an API key stands for. Every request of a program asks, so it is one indexed query on a line of its own.
 
-Measured beside the service pool: a sixteenth of its time for one caller (the pool pings, checks out, resets), and 2.4
-times as many a second for fifty callers at once, though they take turns. A signed access token takes a quarter of it.
+Measured on two busy cores: 0.2 ms and 2,700 a second for fifty callers at once, though they take turns; through the
+service pool, which pings and resets, 0.65 ms and 1,000; in a service transaction 1 ms and 900. An access token, which
+nobody looks up, takes 0.05 ms.
 """
 
 import asyncio
