@@ -45,29 +45,33 @@ def gate() -> asyncio.Event:
 async def script(ctx: Context, given: Script) -> Made:
     failures = 0
     for number, step in enumerate(given.steps):
-        match step.do:
-            case "text":
-                await ctx.text(f"{number}·{'가' * step.n}")
-            case "emit":
-                await ctx.emit("component", {"number": number, "list": list(range(step.n))})
-            case "step":
-
-                async def say(words: str = f"step {number}") -> str:
-                    await ctx.text(words)
-                    return words
-
-                await ctx.step(str(number), say)
-            case "gate":
-                await gate().wait()
-            case "wait":
-                await asyncio.sleep(step.n / 1000)
-            case "fail":
-                failures += 1
-                if ctx.attempt == failures:
-                    raise Unavailable("as the script says")
+        if step.do == "fail":
+            failures += 1
+            if ctx.attempt == failures:
+                raise Unavailable("as the script says")
+        else:
+            await _do(ctx, number, step)
     if given.ends == "badly":
         raise ValueError("as the script says")
     return Made(word="end")
+
+
+async def _do(ctx: Context, number: int, step: Step) -> None:
+    async def say() -> str:
+        await ctx.text(f"step {number}")
+        return "said"
+
+    match step.do:
+        case "text":
+            await ctx.text(f"{number}·{'가' * step.n}")
+        case "emit":
+            await ctx.emit("component", {"number": number, "list": list(range(step.n))})
+        case "step":
+            await ctx.step(str(number), say)
+        case "gate":
+            await gate().wait()
+        case "wait":
+            await asyncio.sleep(step.n / 1000)
 
 
 def split(data: bytes) -> list[bytes]:

@@ -55,11 +55,12 @@ def test_human_form_has_no_json() -> None:
 def test_libraries_go_the_same_way() -> None:
     stream = configured()
     with structlog.contextvars.bound_contextvars(request_id="r1"):
-        logging.getLogger("uvicorn.error").info("Started %s", "it")
+        logging.getLogger("sqlalchemy").warning("Pooled %s", "it")
+    logging.getLogger("uvicorn.error").info("Started server process: chatter, at debug")
     logging.getLogger("uvicorn.access").info("not twice")
     logging.getLogger("httpx").info("too chatty")
     assert [(line["event"], line["logger"], line["request_id"]) for line in lines(stream)] == [
-        ("Started it", "uvicorn.error", "r1")
+        ("Pooled it", "sqlalchemy", "r1")
     ]
 
 

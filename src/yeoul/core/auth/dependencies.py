@@ -5,8 +5,6 @@
 a page of ours where it can change something (``core/http/csrf.py``). What a key may do, its scopes say.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated, Protocol, cast
 
 import structlog
@@ -29,6 +27,7 @@ from yeoul.settings import Settings
 
 ACCESS_COOKIE = "yeoul_access"
 REFRESH_COOKIE = "yeoul_refresh"
+KEY_LOOKUP = "key_lookup"
 
 
 class AuthServices(Protocol):
@@ -92,18 +91,10 @@ async def current_principal(
 
 def key_lookup(app: Starlette) -> KeyLookup:
     """The application's way to look up keys, opened when first used."""
-    if not hasattr(app.state, "key_lookup"):
-        app.state.key_lookup = KeyLookup(app.state.services.database)
-    found: KeyLookup = app.state.key_lookup
+    if not hasattr(app.state, KEY_LOOKUP):
+        setattr(app.state, KEY_LOOKUP, KeyLookup(app.state.services.database))
+    found: KeyLookup = getattr(app.state, KEY_LOOKUP)
     return found
-
-
-@asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncGenerator[None]:
-    """Closes what this room opened, when the application ends."""
-    yield
-    if hasattr(app.state, "key_lookup"):
-        await app.state.key_lookup.close()
 
 
 async def optional_principal(

@@ -5,21 +5,25 @@ by the headers browsers add (``core/http/csrf.py``). From its cookie a page neve
 a script slipped into a page cannot carry the session away.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 
 from yeoul.core.auth.cookies import clear_cookies, hand_over, set_cookies
 from yeoul.core.auth.dependencies import (
     ACCESS_COOKIE,
+    KEY_LOOKUP,
     REFRESH_COOKIE,
     ClientDep,
     CurrentPrincipal,
     SessionsDep,
     bearer_token,
-    lifespan,
+    key_lookup,
     services_of,
 )
+from yeoul.core.auth.outside.router import providers_of
 from yeoul.core.auth.outside.router import router as outside_router
 from yeoul.core.auth.own.router import router as own_router
 from yeoul.core.auth.schemas import Access, Credentials, RefreshToken, Registration, SignedIn, UserOut
@@ -27,6 +31,16 @@ from yeoul.core.auth.service import Accounts
 from yeoul.core.base.errors import Unauthenticated
 from yeoul.core.http import problems
 from yeoul.core.http.csrf import require_own_page
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    """Makes what this room keeps for an application, and closes what was opened in the end."""
+    providers_of(app)
+    yield
+    if hasattr(app.state, KEY_LOOKUP):
+        await key_lookup(app).close()
+
 
 router = APIRouter(prefix="/api", tags=["auth"], lifespan=lifespan)
 

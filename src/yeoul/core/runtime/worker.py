@@ -210,7 +210,10 @@ class Worker:
     async def _call(self, kind: Kind, attempt: Attempt) -> str:
         """The handler's output as JSON: what cannot be said in JSON is the handler's failure."""
         ctx = Context(attempt, self._flusher, self._services, self._check_lease)
-        result = await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
+        try:
+            result = await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
+        except SystemExit as error:  # some library's sys.exit(): it would end the whole process
+            raise RuntimeError(f"a handler of kind {kind.name} tried to exit") from error
         output = json.dumps({} if result is None else result)
         if not output.startswith("{"):
             raise TypeError(f"the output of kind {kind.name} is no JSON object: {output[:100]}")

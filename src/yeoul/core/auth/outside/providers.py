@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from yeoul.core.auth.errors import IssuerNotTrusted, ProviderNotFound
-from yeoul.core.auth.outside.flow import Flow
 from yeoul.core.auth.outside.issuer import Issuer, Outsider, unverified_issuer
 from yeoul.core.auth.outside.ticket import Tickets
 from yeoul.settings import Settings
+
+if TYPE_CHECKING:
+    from yeoul.core.auth.outside.flow import Flow
 
 
 class Providers:
@@ -15,7 +18,7 @@ class Providers:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.tickets = Tickets(settings.signing_key)
-        self.flows = {provider.name: Flow(provider, clock) for provider in settings.all_oidc_providers}
+        self.flows = _flows(settings, clock)
         self._issuers = {
             trusted.issuer: Issuer(
                 trusted.issuer,
@@ -40,9 +43,17 @@ class Providers:
             raise IssuerNotTrusted
         return issuer.outsider(await issuer.claims(token))
 
-    def flow(self, name: str) -> Flow:
+    def flow(self, name: str) -> "Flow":
         """The way to the provider of this name; raises ``ProviderNotFound``."""
         try:
             return self.flows[name]
         except KeyError:
             raise ProviderNotFound from None
+
+
+def _flows(settings: Settings, clock: Callable[[], float]) -> dict[str, "Flow"]:
+    if not settings.all_oidc_providers:
+        return {}
+    from yeoul.core.auth.outside.flow import Flow  # noqa: PLC0415  (authlib: 0.15 s that others need not wait)
+
+    return {provider.name: Flow(provider, clock) for provider in settings.all_oidc_providers}

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from yeoul.core.auth.cookies import hand_over, is_secure, set_cookies
@@ -40,13 +40,17 @@ router = APIRouter(prefix="/auth")
 log = structlog.get_logger(__name__)
 
 
-def providers(request: Request) -> Providers:
-    """The application's providers: made when first asked for, since they keep what they fetch."""
-    state = request.app.state
-    if not hasattr(state, "providers"):
-        state.providers = Providers(services_of(request).settings)
-    found: Providers = state.providers
+def providers_of(app: FastAPI) -> Providers:
+    """The application's providers: made once, since they keep what they fetch."""
+    if not hasattr(app.state, "providers"):
+        app.state.providers = Providers(app.state.services.settings)
+    found: Providers = app.state.providers
     return found
+
+
+def providers(request: Request) -> Providers:
+    """The application's providers."""
+    return providers_of(request.app)
 
 
 ProvidersDep = Annotated[Providers, Depends(providers)]
