@@ -37,6 +37,7 @@ def type_words(annotation: Any) -> str:  # noqa: ANN401  (any annotation)
         return " · ".join(f"`{choice.strip(chr(39))}`" for choice in choices[1].split(", "))
     plain = {"str": "text", "SecretStr": "secret", "bool": "true · false", "int": "whole number", "float": "number"}
     plain |= {"Path": "path", "list[str]": "list", "None": "unset"}
+    plain |= {"list[TrustedIssuer]": "JSON list", "list[OidcProvider]": "JSON list"}
     return " · ".join(plain.get(part, part) for part in words.split(" | "))
 
 

@@ -198,7 +198,7 @@ class Settings(BaseSettings):
         description="Providers whose JWTs sign people in: a JSON list of `{issuer, audience}` with `jwks_url` or "
         "`secret`, `algorithms` and `email_verified` as needed.",
     )
-    supabase_url: SafeUrl | None = Field(
+    supabase_url: str | None = Field(
         default=None, description="Address of a Supabase project whose users may sign in: a trusted issuer in short."
     )
     supabase_jwt_secret: SecretStr | None = Field(
@@ -356,6 +356,11 @@ class Settings(BaseSettings):
             return json.loads(value or "[]")
         except ValueError:
             raise ValueError("must be a JSON list of objects") from None  # the text may hold a secret
+
+    @field_validator("supabase_url")
+    @classmethod
+    def _plain_https(cls, value: str | None) -> str | None:
+        return None if value is None else _safe_url(value)
 
     @field_validator("trusted_issuers")
     @classmethod

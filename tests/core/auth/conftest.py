@@ -44,7 +44,7 @@ def auth_app(database: Database, **settings: Any) -> FastAPI:
     async def who(principal: CurrentPrincipal) -> list[str]:
         return [str(principal.user_id), principal.role, principal.via]
 
-    @app.api_route("/any", methods=["GET", "HEAD", "OPTIONS", "POST", "DELETE"])
+    @app.api_route("/any", methods=["GET", "HEAD", "OPTIONS", "POST", "DELETE"], include_in_schema=False)
     async def anything(principal: CurrentPrincipal) -> str:
         return principal.via
 

@@ -73,7 +73,7 @@ class Flow:
         if returned.iss not in {None, self._issuer.issuer}:
             raise SignInFailed("it is from another provider")
         if returned.error is not None:
-            log.info("a provider says no", provider=self.name, error=returned.error[:100])
+            log.info("a provider says no", provider=self.name, error=repr(returned.error[:100]))
             raise SignInDenied
         if not returned.code:
             raise SignInFailed("it has no code")
@@ -96,7 +96,9 @@ class Flow:
         status, answer = await fetch("POST", endpoint, headers=headers, body=body)
         if status != _OK:
             # Said in full to the operator alone: it may well be a wrong client secret.
-            log.warning("a provider refuses a code", provider=self.name, status=status, error=answer.get("error"))
+            log.warning(
+                "a provider refuses a code", provider=self.name, status=status, error=repr(answer.get("error"))[:100]
+            )
             raise SignInFailed("it refuses the code") if status < 500 else ProviderUnavailable  # noqa: PLR2004
         return answer
 

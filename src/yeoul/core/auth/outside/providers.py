@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import structlog
+
 from yeoul.core.auth.errors import IssuerNotTrusted, ProviderNotFound
 from yeoul.core.auth.outside.issuer import Issuer, Outsider, unverified_issuer
 from yeoul.core.auth.outside.ticket import Tickets
@@ -11,6 +13,9 @@ from yeoul.settings import Settings
 
 if TYPE_CHECKING:
     from yeoul.core.auth.outside.flow import Flow
+
+
+log = structlog.get_logger(__name__)
 
 
 class Providers:
@@ -38,8 +43,11 @@ class Providers:
         Raises ``IssuerNotTrusted``, ``OutsideTokenExpired``, ``OutsideTokenInvalid`` or ``ProviderUnavailable``.
         Nothing is fetched but what the settings name.
         """
-        issuer = self._issuers.get(unverified_issuer(token) or "")
+        named = unverified_issuer(token) or ""
+        issuer = self._issuers.get(named)
         if issuer is None:
+            # For the operator who has mistyped it. ``repr``: it is a stranger's text.
+            log.warning("a token of an issuer that is not trusted", issuer=repr(named[:200]))
             raise IssuerNotTrusted
         return issuer.outsider(await issuer.claims(token))
 
