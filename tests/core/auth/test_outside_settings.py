@@ -45,6 +45,12 @@ def test_a_supabase_project_with_its_old_secret() -> None:
     assert supabase.secret is not None
 
 
+@pytest.mark.parametrize("url", ["http://p.supabase.co", "p.supabase.co", "https://user:x@p.supabase.co"])
+def test_a_supabase_project_has_a_plain_address(url: str) -> None:
+    with pytest.raises(ValidationError):
+        settings_with(supabase_url=url)
+
+
 def test_what_is_written_out_goes_before_what_is_short() -> None:
     own = {"issuer": "https://p.supabase.co/auth/v1", "audience": "authenticated", "email_verified": "always"}
     (supabase,) = settings_with(supabase_url="https://p.supabase.co", trusted_issuers=[own]).all_trusted_issuers

@@ -75,9 +75,7 @@ async def current_principal(
     by_cookie = token is None
     token = connection.cookies.get(ACCESS_COOKIE) if by_cookie else token
     if not token:
-        raise Unauthenticated(
-            "Sign in first, and send the access_token, or an API key, in the header Authorization: Bearer."
-        )
+        raise Unauthenticated("Sign in first, and send the access_token or an API key as Authorization: Bearer.")
     if not by_cookie and looks_like_key(token):
         principal = await key_lookup(connection.app).principal(token)
         _require_scope(connection, principal)

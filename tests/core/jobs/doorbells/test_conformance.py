@@ -19,7 +19,6 @@ from yeoul.core.runtime.handlers import handler
 from yeoul.core.runtime.services import DatabaseUrls, Services
 from yeoul.settings import Settings
 
-
 MORE_SECONDS = 0.2
 """How long to listen for a ring that must not come; no signal tells of it."""
 
