@@ -120,33 +120,35 @@ class Odd(BaseModel):
     value: Any
 
 
-@pytest.mark.parametrize("output", [Listed([1]), Odd(value=object()), Odd(value={1: {2: lambda: 3}}), [1], "text"])
-async def test_an_output_that_is_no_json_object_fails(
-    settings: Settings, urls: DatabaseUrls, user_id: UUID, output: Any
-) -> None:
+async def test_an_output_that_is_no_json_object_fails(settings: Settings, urls: DatabaseUrls, user_id: UUID) -> None:
+    outputs: list[Any] = [Listed([1]), Odd(value=object()), Odd(value={1: {2: lambda: 3}}), [1], "text"]
+
     @handler("test.odd", max_attempts=1)
     async def odd(_ctx: Context, _given: Given) -> Made:
-        return output  # type: ignore[no-any-return]
+        return outputs.pop()  # type: ignore[no-any-return]
 
     async with process(settings, urls, odd, workers=1) as (services, _):
-        job_id = await add(services, user_id, odd)
-        assert await said(services, user_id, job_id) == ["started", "failed"]
-        error = (await read(services, user_id, job_id)).error
-    assert error is not None
-    assert error["code"] == "internal"
+        while outputs:
+            job_id = await add(services, user_id, odd)
+            assert await said(services, user_id, job_id) == ["started", "failed"]
+            error = (await read(services, user_id, job_id)).error
+            assert error is not None
+            assert error["code"] == "internal"
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), LostLease("not really"), KeyError("x")])
 async def test_whatever_a_handler_raises_is_its_own_failure(
-    settings: Settings, urls: DatabaseUrls, user_id: UUID, error: BaseException
+    settings: Settings, urls: DatabaseUrls, user_id: UUID
 ) -> None:
+    errors = [SystemExit(3), asyncio.CancelledError(), LostLease("not really"), KeyError("x"), GeneratorExit()]
+
     @handler("test.raise", max_attempts=1)
     async def fail(_ctx: Context, _given: Given) -> None:
-        raise error
+        raise errors.pop()
 
     async with process(settings, urls, fail, echo, workers=1) as (services, _):
-        job_id = await add(services, user_id, fail)
-        assert await said(services, user_id, job_id) == ["started", "failed"]
+        while errors:
+            job_id = await add(services, user_id, fail)
+            assert await said(services, user_id, job_id) == ["started", "failed"]
         job_id = await add(services, user_id, echo)
         assert (await said(services, user_id, job_id))[-1] == "succeeded"
 
@@ -166,21 +168,22 @@ async def test_input_that_no_longer_fits_fails_at_once(
     assert error["code"] == "invalid_job_input"
 
 
-@pytest.mark.parametrize(
-    "kind", ["succeeded", "started", "text", "step", "progress", "reset", "a\nid: 9", "", "a" * 101]
-)
-async def test_a_handler_cannot_speak_for_the_queue(
-    settings: Settings, urls: DatabaseUrls, user_id: UUID, kind: str
-) -> None:
+async def test_a_handler_cannot_speak_for_the_queue(settings: Settings, urls: DatabaseUrls, user_id: UUID) -> None:
     """An end, a cursor or a row's progress of its own making would mislead whoever reads."""
+    refused = []
 
-    @handler("test.forge", max_attempts=1)
+    @handler("test.forge")
     async def forge(ctx: Context, _given: Given) -> None:
-        await ctx.emit(kind, {"output": "forged"})
+        for kind in ("succeeded", "started", "text", "step", "progress", "reset", "a\nid: 9", "", "a" * 101):
+            try:
+                await ctx.emit(kind, {"output": "forged"})
+            except ValueError:
+                refused.append(kind)
 
     async with process(settings, urls, forge, workers=1) as (services, _):
         job_id = await add(services, user_id, forge)
-        assert await said(services, user_id, job_id) == ["started", "failed"]
+        assert await said(services, user_id, job_id) == ["started", "succeeded"]
+    assert len(refused) == 9
 
 
 async def test_a_retry_waits_as_long_as_the_error_asks(settings: Settings, urls: DatabaseUrls, user_id: UUID) -> None:

@@ -13,6 +13,8 @@ export function mount(main, signal) {
   const keys = field(main, "single-keys");
   keys.checked = recall("keys") !== "off";
   keys.disabled = false;
+  // Another tab has changed it, or this one just before a reload: browsers pass it on a moment later.
+  addEventListener("storage", () => { keys.checked = recall("keys") !== "off"; }, listen);
   keys.addEventListener("change", () => remember("keys", keys.checked ? null : "off"), listen);
 
   // At once, before the server has kept it.
