@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from benchmarks.common import add_user, settings, stamp
 from yeoul.core.db.database import Database, driver_url
+from yeoul.core.http.logs import configure
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.runtime.context import Context
 from yeoul.core.runtime.handlers import handler
@@ -69,7 +70,9 @@ def yeoul_worker(path: str, urls: DatabaseUrls, doorbell: str) -> None:
     """Our worker process."""
 
     async def main() -> None:
-        async with open_services(settings(Path(path), doorbell=doorbell), urls, _kinds()) as services:
+        given = settings(Path(path), doorbell=doorbell)
+        configure(given)
+        async with open_services(given, urls, _kinds()) as services:
             worker = Worker(services, concurrency=CONCURRENCY)
             await services.listen.start()
             await worker.start()

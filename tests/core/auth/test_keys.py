@@ -247,6 +247,23 @@ async def test_its_last_use_is_written_once_a_minute(program: Make, database: Da
     assert datetime.fromisoformat(shown["last_used_at"]) == later
 
 
+async def test_a_request_costs_one_query(program: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await program()
+    key = bearer((await made(client))["key"])
+    sent: list[object] = []
+    fetch = Line.fetch
+
+    async def counting(line: Line, *asked: Any) -> Any:
+        sent.append(asked)
+        return await fetch(line, *asked)
+
+    monkeypatch.setattr(Line, "fetch", counting)
+    for statements in (2, 1, 1):  # the first notes the use
+        sent.clear()
+        assert (await client.get("/who", headers=key)).status_code == 200
+        assert len(sent) == statements
+
+
 async def test_websockets(database: Database) -> None:
     async with running(database) as app, client_of(app) as client:
         reads, writes = await made(client, scopes=["read"]), await made(client, "b", scopes=["write"])
