@@ -1,6 +1,7 @@
 """What the benchmarks share: a database and brokers of their own, processes ended by their own pids, and tables."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import shutil

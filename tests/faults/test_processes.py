@@ -1,184 +1,109 @@
-"""Real processes killed, stopped and started again while an answer is being written."""
+"""Processes that are killed, paused and told to stop in the middle of an answer."""
 
-import json
+import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import httpx
+import psutil
 import pytest
 
-from tests.deploy.fleet import Process, clean_environment, free_ports
+from tests.core.runtime.helpers import until
+from tests.faults.system import LEASE_SECONDS, Follower, System
 
-pytestmark = pytest.mark.timeout(240)
-
-LEASE_SECONDS = 2
-QUESTION = {"kind": "llm.complete", "input": {"model": "fake/slow", "prompt": "120 words, 25 ms"}}
-WORDS = "".join(f"word{n} " for n in range(1, 121))
+pytestmark = pytest.mark.faults
 
 
-@dataclass
-class Installation:
-    """A data folder, the processes on it, and a user of it."""
-
-    folder: Path
-    port: int
-    processes: list[Process] = field(default_factory=list)
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def start(self, *words: str) -> Process:
-        environment = clean_environment() | {
-            "YEOUL_DATA_DIR": str(self.folder),
-            "YEOUL_FAKE_MODELS": "true",
-            "YEOUL_LOCAL_ENABLED": "false",
-            "YEOUL_LEASE_SECONDS": str(LEASE_SECONDS),
-            "YEOUL_DRAIN_SECONDS": "0.2",
-        }
-        process = Process([*words], environment, self.folder)
-        self.processes.append(process)
-        process.start()
-        return process
-
-    def call(self, method: str, path: str, body: object = None) -> Any:
-        answer = httpx.request(
-            method, f"http://127.0.0.1:{self.port}{path}", json=body, headers=self.headers, timeout=30
-        )
-        assert answer.status_code < 300, answer.text
-        return answer.json()
-
-    def register(self) -> None:
-        made = self.call("POST", "/api/auth/register", {"email": "a@example.com", "password": "correct horse battery"})
-        self.headers = {"Authorization": f"Bearer {made['access_token']}"}
-
-    def follow(self, job_id: str, client: "Client", until: Callable[["Client"], bool]) -> None:
-        """Reads events into the client from its cursor until it has seen enough, or the connection ends."""
-        url = f"http://127.0.0.1:{self.port}/api/jobs/{job_id}/events"
-        headers = self.headers | {"Last-Event-ID": str(client.cursor)}
-        try:
-            with httpx.stream("GET", url, headers=headers, timeout=60) as answer:
-                for line in answer.iter_lines():
-                    client.take(line)
-                    if until(client):
-                        return
-        except httpx.TransportError:
-            return
+def words(count: int) -> str:
+    return "".join(f"word{n} " for n in range(1, count + 1))
 
 
-@dataclass
-class Client:
-    """What a client holds: every event once, and the text that still counts."""
-
-    cursor: int = 0
-    events: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
-    text: dict[int, str] = field(default_factory=dict)
-    _type: str = ""
-    _seq: int | None = None
-
-    def take(self, line: str) -> None:
-        name, _, value = line.partition(": ")
-        if name == "id":
-            self._seq = int(value)
-        elif name == "event":
-            self._type = value
-        elif name == "data" and self._seq is not None:
-            data = json.loads(value)
-            self.events.append((self._seq, self._type, data))
-            self.cursor = self._seq
-            if self._type == "text":
-                self.text[self._seq] = data["delta"]
-            elif self._type == "retrying":
-                self.text = {seq: part for seq, part in self.text.items() if seq <= data["void_after"]}
-        elif not line:
-            self._seq = None
-
-    @property
-    def types(self) -> list[str]:
-        return [kind for _, kind, _ in self.events if kind not in ("text", "usage")]
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.events) and self.events[-1][1] in ("succeeded", "failed", "canceled")
-
-    def check(self, job: dict[str, Any]) -> None:
-        """One unbroken log, one terminal event, and the text of the row."""
-        assert [seq for seq, _, _ in self.events] == list(range(1, len(self.events) + 1))
-        assert [kind for kind in self.types if kind in ("succeeded", "failed", "canceled")] == [job["status"]]
-        assert "".join(self.text.values()) == job["output"]["text"] == WORDS
+async def test_kill_9_in_the_middle_of_an_answer(system: System, client: httpx.AsyncClient) -> None:
+    """Started again, everything finishes unasked; the client goes on from its cursor and shows each word once."""
+    first = system.serve()
+    await system.register(client)
+    watched = Follower(system, client, await system.submit(client, "40 words, 40 ms"))
+    others = [await system.submit(client, "20 words, 40 ms") for _ in range(20)]
+    await watched.until("text", 5)
+    shown = watched.text()
+    assert words(40).startswith(shown)
+    first.end(signal.SIGKILL)
+    second = system.serve()
+    await watched.to_the_end()
+    assert watched.breaks > 0
+    assert watched.kinds == ["started", "retrying", "started", "succeeded"]
+    (retrying,) = (data for _, kind, data in watched.events if kind == "retrying")
+    assert (retrying["attempt"], retrying["void_after"], retrying["error"]["code"]) == (2, 0, "worker_lost")
+    for job_id, text in ((watched._job_id, words(40)), *((job_id, words(20)) for job_id in others)):
+        follower = Follower(system, client, job_id)
+        await follower.to_the_end()
+        job = await system.job(client, job_id)
+        assert (job["status"], job["attempt"]) == ("succeeded", 2)
+        assert job["output"]["text"] == follower.text() == text
+    assert second.end(signal.SIGTERM) == 0
+    assert system.postgres is None
 
 
-@pytest.fixture
-def installation(tmp_path: Path) -> Generator[Installation]:
-    made = Installation(tmp_path, free_ports(1)[0])
-    yield made
-    for process in made.processes[::-1]:
-        process.stop()
+async def test_everything_dies_at_once(system: System, client: httpx.AsyncClient) -> None:
+    """The server and its database, as when the power goes: what was said before is still there, and it goes on."""
+    first = system.serve()
+    await system.register(client)
+    watched = Follower(system, client, await system.submit(client, "30 words, 30 ms"))
+    await watched.until("text", 5)
+    before = watched.events
+    assert system.postgres is not None
+    os.kill(system.postgres, signal.SIGKILL)
+    first.end(signal.SIGKILL)
+    system.serve()
+    await watched.to_the_end()
+    assert watched.events[: len(before)] == before
+    assert watched.kinds == ["started", "retrying", "started", "succeeded"]
+    assert (await system.job(client, watched._job_id))["output"]["text"] == watched.text() == words(30)
 
 
-def half(client: Client) -> bool:
-    return len(client.text) > 10
+async def test_told_to_stop_in_the_middle_of_an_answer(system: System, client: httpx.AsyncClient) -> None:
+    """It gives the job back and leaves in time; the next start finishes it, and it has not cost an attempt."""
+    first = system.serve()
+    await system.register(client)
+    watched = Follower(system, client, await system.submit(client, "40 words, 40 ms"))
+    await watched.until("text", 3)
+    began = asyncio.get_running_loop().time()
+    assert await asyncio.to_thread(first.end, signal.SIGTERM) == 0
+    assert asyncio.get_running_loop().time() - began < 10
+    assert system.postgres is None
+    system.serve()
+    await watched.to_the_end()
+    assert watched.kinds == ["started", "retrying", "started", "succeeded"]
+    assert [data["attempt"] for _, kind, data in watched.events if kind == "started"] == [1, 1]
+    job = await system.job(client, watched._job_id)
+    assert (job["status"], job["attempt"], job["output"]["text"]) == ("succeeded", 1, words(40))
+    assert watched.text() == words(40)
 
 
-def over(client: Client) -> bool:
-    return client.ended
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_server_that_dies_in_the_middle_of_an_answer(installation: Installation, how: signal.Signals) -> None:
-    serve = installation.start("serve", "--port", str(installation.port))
-    installation.register()
-    job_id = installation.call("POST", "/api/jobs", QUESTION)["id"]
-    client = Client()
-    installation.follow(job_id, client, half)
-    assert not client.ended
-    serve.stop(how)
-
-    installation.start("serve", "--port", str(installation.port))  # nobody asks for the job again
-    installation.follow(job_id, client, over)
-    job = installation.call("GET", f"/api/jobs/{job_id}")
-    client.check(job)
-    assert client.types == ["started", "retrying", "started", "succeeded"]
-    retrying = next(data for _, kind, data in client.events if kind == "retrying")
-    killed = how == signal.SIGKILL
-    assert retrying["error"]["code"] == ("worker_lost" if killed else "worker_stopping")
-    assert retrying["void_after"] == 0
-    assert job["attempt"] == (2 if killed else 1)  # what was given back does not count
-
-
-def test_a_worker_that_comes_back_after_its_lease(installation: Installation) -> None:
-    installation.start("api", "--port", str(installation.port))
-    installation.register()
-    first = installation.start("worker")
-    job_id = installation.call("POST", "/api/jobs", QUESTION)["id"]
-    client = Client()
-    installation.follow(job_id, client, half)
-    os.kill(first.pid, signal.SIGSTOP)
-    installation.start("worker")
-    installation.follow(job_id, client, lambda c: c.types[-1:] == ["started"] and c.types.count("started") > 1)
-    os.kill(first.pid, signal.SIGCONT)
-    installation.follow(job_id, client, over)
-    job = installation.call("GET", f"/api/jobs/{job_id}")
-    client.check(job)
-    assert client.types == ["started", "retrying", "started", "succeeded"]
-    # The one that was away holds nothing any more, and works on.
-    again = installation.call("POST", "/api/jobs", QUESTION)["id"]
-    other = Client()
-    installation.follow(again, other, over)
-    other.check(installation.call("GET", f"/api/jobs/{again}"))
-
-
-def test_a_database_that_dies_under_everybody(installation: Installation) -> None:
-    installation.start("serve", "--port", str(installation.port))
-    installation.register()
-    job_id = installation.call("POST", "/api/jobs", QUESTION)["id"]
-    client = Client()
-    installation.follow(job_id, client, half)
-    postmaster = int((installation.folder / "postgres/postmaster.pid").read_text().split()[0])
-    os.kill(postmaster, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while not client.ended and time.monotonic() < deadline:
-        installation.follow(job_id, client, over)
-    client.check(installation.call("GET", f"/api/jobs/{job_id}"))
+async def test_a_worker_paused_past_its_lease(system: System, client: httpx.AsyncClient) -> None:
+    """It wakes up and goes on as if nothing had happened: its words, its result and its end come to nothing."""
+    workers = {process.pid: process for process in (system.start("worker"), system.start("worker"))}
+    system.serve("api")
+    for worker in workers.values():
+        worker.wait_ready()
+    await system.register(client)
+    watched = Follower(system, client, await system.submit(client, "40 words, 40 ms"))
+    await watched.until("text", 3)
+    ((pid,),) = system.query("SELECT pid FROM workers JOIN jobs ON worker_id = workers.id")
+    paused = workers.pop(pid)
+    paused.send(signal.SIGSTOP)
+    began = asyncio.get_running_loop().time()
+    await watched.until("retrying")
+    assert asyncio.get_running_loop().time() - began > LEASE_SECONDS / 2
+    await watched.until("started", 2)
+    paused.send(signal.SIGCONT)
+    await until(lambda: any("lost the lease" in line for line in paused.log))
+    await watched.to_the_end()
+    assert watched.kinds == ["started", "retrying", "started", "succeeded"]
+    job = await system.job(client, watched._job_id)
+    assert (job["attempt"], job["output"]["text"], watched.text()) == (2, words(40), words(40))
+    again = Follower(system, client, await system.submit(client, "3 words, 1 ms"))  # and it is of use again
+    await again.to_the_end()
+    assert {psutil.Process(p.pid).status() for p in system.processes} <= {psutil.STATUS_RUNNING, psutil.STATUS_SLEEPING}
+    ((registered,),) = system.query("SELECT count(*) FROM workers WHERE expires_at > now()")
+    assert registered == 2

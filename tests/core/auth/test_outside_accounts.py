@@ -305,11 +305,14 @@ async def test_removing_a_way_in(program: Make, issuer: FakeIssuer, other: FakeI
 async def test_two_removals_at_once_leave_one_way_in(program: Make, issuer: FakeIssuer, other: FakeIssuer) -> None:
     client = await program(**both(issuer, other))
     made = await sign_in(client, issuer.token())
-    await link(client, made, other.token(sub="2"))
     mine = bearer(made["access_token"])
-    paths = [f"/api/auth/identities/{i['id']}" for i in (await client.get("/api/auth/identities", headers=mine)).json()]
-    answers = await asyncio.gather(*(client.delete(path, headers=mine) for path in paths))
-    assert sorted(answer.status_code for answer in answers) == [204, 409]
+    for _ in range(6):
+        for token in (issuer.token(), other.token(sub="2")):
+            await link(client, made, token)
+        identities = (await client.get("/api/auth/identities", headers=mine)).json()
+        paths = [f"/api/auth/identities/{identity['id']}" for identity in identities]
+        answers = await asyncio.gather(*(client.delete(path, headers=mine) for path in paths))
+        assert sorted(answer.status_code for answer in answers) == [204, 409]
 
 
 async def test_the_tenant_scope_shows_ones_own_identities(

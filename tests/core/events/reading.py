@@ -95,22 +95,21 @@ class Reader:
 
     async def read(self, most: int | None = None) -> bool:
         """Reads on from where it was, at most so many bytes; whether the stream has ended."""
-        data = b""
+        rest, left = b"", most
         headers = {"Last-Event-ID": str(self.cursor)} if self.cursor % 2 else {}
         params = {} if self.cursor % 2 else {"after": self.cursor}
         async with self.client.stream("GET", self.url, headers=headers, params=params) as answer:
             if answer.status_code == 204:
                 return True
             assert answer.status_code == 200, await answer.aread()
-            cut = False
             async with aclosing(self._chunks(answer)) as chunks:
                 async for chunk in chunks:
-                    data += chunk
-                    if most is not None and len(data) >= most:
-                        data, cut = data[:most], True
-                        break
-        self.frames += [frame for frame in split(data) if frame.startswith(b"id: ")]
-        return not cut
+                    taken = chunk if left is None else chunk[:left]
+                    *whole, rest = (rest + taken).split(b"\n\n")
+                    self.frames += [frame for frame in whole if frame.startswith(b"id: ")]
+                    if left is not None and (left := left - len(taken)) <= 0:
+                        return False
+        return True
 
     @staticmethod
     async def _chunks(answer: httpx.Response) -> AsyncGenerator[bytes]:

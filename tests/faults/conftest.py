@@ -1,0 +1,48 @@
+"""Installations of their own, made quickly: the first start's work is done once and copied."""
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.faults.system import System
+from yeoul.core.db import embedded, migrate
+from yeoul.core.runtime.services import DATABASE_NAME
+from yeoul.schema import METADATA
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Generator[Path]:
+    """A data folder with an empty, migrated database, not running."""
+    folder = Path(tempfile.mkdtemp(prefix="yeoul-faults-"))
+    server = embedded.start(folder)
+    try:
+        migrate.ensure_database(server.url("postgres", "postgres"), DATABASE_NAME)
+        logins = (migrate.Login(migrate.APP, server.password), migrate.Login(migrate.SERVICE, server.password))
+        migrate.upgrade(server.url("postgres", DATABASE_NAME), logins, METADATA)
+    finally:
+        server.close()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def system(prepared: Path) -> Generator[System]:
+    folder = Path(tempfile.mkdtemp(prefix="yeoul-faults-"))
+    subprocess.run(["cp", "-a", f"{prepared}/.", folder], check=True)
+    system = System(folder)
+    try:
+        yield system
+    finally:
+        system.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def client(system: System) -> AsyncGenerator[httpx.AsyncClient]:
+    async with system.client() as client:
+        yield client
