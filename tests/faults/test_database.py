@@ -17,7 +17,7 @@ pytestmark = pytest.mark.faults
 
 
 async def test_a_database_that_dies_is_started_again(system: System, client: httpx.AsyncClient) -> None:
-    """Within seconds, by the server that uses it. The answer goes on as one attempt, the client's stream never breaks."""
+    """Within seconds, by the server that uses it. The answer goes on as one attempt, its stream never breaks."""
     server = system.serve()
     await system.register(client)
     watched = Follower(system, client, await system.submit(client, "60 words, 40 ms"))
@@ -83,7 +83,7 @@ async def test_connections_that_are_dropped(system: System, client: httpx.AsyncC
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-        assert len(dropped) >= 5
+        assert len(dropped) >= 3  # some open again only when they are needed
     await watched.to_the_end()
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]

@@ -122,6 +122,8 @@ async def test_a_stopping_server_ends_streams_that_are_not_over(no_clock: None, 
         hub.end_all()
         assert [batch async for batch in subscription.batches()] == []
         assert not subscription.over
+    async with hub.subscribe(job) as too_soon:
+        assert [batch async for batch in too_soon.batches()] == []
 
 
 async def test_silence_is_told(no_clock: None, hub: EventHub, log: Log) -> None:

@@ -131,6 +131,7 @@ class EventHub:
         self._woken: dict[Subscription, None] = {}
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[NoReturn]] = []
+        self._closing = False
         listen.on(STREAMS_GREW, self._rung)
 
     def subscribe(self, stream_id: UUID, after: int = 0, *, ends: bool = True) -> Subscription:
@@ -156,7 +157,11 @@ class EventHub:
         await self._line.close()
 
     def end_all(self) -> None:
-        """Ends every subscription, so that a stopping server need not wait for clients; they come back with cursors."""
+        """Ends every subscription, so that a stopping server need not wait for clients; they come back with cursors.
+
+        Those that come back too soon are sent away again: one stream would hold up the whole server.
+        """
+        self._closing = True
         for subscriptions in list(self._subscriptions.values()):
             for subscription in subscriptions:
                 subscription.end()
@@ -165,7 +170,10 @@ class EventHub:
         """Begins to read for a subscription."""
         self._subscriptions[subscription.stream_id].add(subscription)
         SUBSCRIPTIONS.inc()
-        self.wake(subscription)
+        if self._closing:
+            subscription.end()
+        else:
+            self.wake(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """Stops reading for a subscription."""
