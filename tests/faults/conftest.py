@@ -1,9 +1,11 @@
 """Installations of their own, made quickly: the first start's work is done once and copied."""
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -32,6 +34,23 @@ def prepared() -> Generator[Path]:
 
 @pytest.fixture
 def system(prepared: Path) -> Generator[System]:
+    """An installation of the test's own, with nothing running."""
+    with _copied(prepared) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def served(prepared: Path) -> Generator[System]:
+    """An installation whose server runs through the whole module: nothing that happens there may end it."""
+    with _copied(prepared) as system:
+        server = system.serve()
+        yield system
+        assert server.lives
+        assert server.end(signal.SIGTERM) == 0
+
+
+@contextmanager
+def _copied(prepared: Path) -> Generator[System]:
     folder = Path(tempfile.mkdtemp(prefix="yeoul-faults-"))
     subprocess.run(["cp", "-a", f"{prepared}/.", folder], check=True)
     system = System(folder)
@@ -43,6 +62,6 @@ def system(prepared: Path) -> Generator[System]:
 
 
 @pytest.fixture
-async def client(system: System) -> AsyncGenerator[httpx.AsyncClient]:
-    async with system.client() as client:
+async def client() -> AsyncGenerator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=30) as client:
         yield client

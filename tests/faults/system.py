@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -89,12 +90,11 @@ class Process:
 
 @dataclass
 class System:
-    """One data folder, the processes on it, and a signed-in client of whichever API is up."""
+    """One data folder, the processes on it, and what a client asks of whichever API is up."""
 
     data_dir: Path
     processes: list[Process] = field(default_factory=list)
     api: Process | None = None
-    headers: dict[str, str] = field(default_factory=dict)
 
     def start(self, *command: str, **settings: str) -> Process:
         """Starts a process, without waiting for it."""
@@ -128,19 +128,16 @@ class System:
             cursor = connection.execute(statement.encode(), arguments)
             return cursor.fetchall() if cursor.description else []
 
-    def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(headers=self.headers, timeout=30)
-
     def path(self, path: str) -> str:
         assert self.api is not None
         return self.api.url + path
 
     async def register(self, client: httpx.AsyncClient) -> None:
-        body = {"email": "mina@example.com", "password": "a long passphrase"}
+        """Makes a user, and signs the client's requests as theirs."""
+        body = {"email": f"{uuid4()}@example.com", "password": "a long passphrase"}
         answer = await client.post(self.path("/api/auth/register"), json=body)
         assert answer.status_code == 201, answer.text
-        self.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        client.headers.update(self.headers)
+        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     async def submit(self, client: httpx.AsyncClient, prompt: str) -> str:
         body = {"kind": "llm.complete", "input": {"model": "fake/slow", "prompt": prompt}}

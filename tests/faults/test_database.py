@@ -16,70 +16,65 @@ from tests.faults.test_processes import words
 pytestmark = pytest.mark.faults
 
 
-async def test_a_database_that_dies_is_started_again(system: System, client: httpx.AsyncClient) -> None:
+async def test_a_database_that_dies_is_started_again(served: System, client: httpx.AsyncClient) -> None:
     """Within seconds, by the server that uses it. The answer goes on as one attempt, its stream never breaks."""
-    server = system.serve()
-    await system.register(client)
-    watched = Follower(system, client, await system.submit(client, "60 words, 40 ms"))
+    await served.register(client)
+    watched = Follower(served, client, await served.submit(client, "60 words, 40 ms"))
     await watched.until("text", 5)
-    died = system.postgres
+    died = served.postgres
     assert died is not None
     os.kill(died, signal.SIGKILL)
-    await until(lambda: system.postgres not in (None, died), seconds=10)
+    await until(lambda: served.postgres not in (None, died), seconds=10)
     await watched.to_the_end()
-    assert server.lives
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]
-    job = await system.job(client, watched._job_id)
+    job = await served.job(client, watched._job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (1, words(60), words(60))
 
 
-async def test_a_database_that_stays_away(system: System, client: httpx.AsyncClient) -> None:
+async def test_a_database_that_stays_away(served: System, client: httpx.AsyncClient) -> None:
     """For longer than leases last: the API says so, nothing is started again, and nothing is run twice."""
-    server = system.serve()
-    await system.register(client)
-    watched = Follower(system, client, await system.submit(client, "80 words, 50 ms"))
-    waiting = [Follower(system, client, await system.submit(client, "100 words, 50 ms")) for _ in range(3)]
+    await served.register(client)
+    watched = Follower(served, client, await served.submit(client, "80 words, 50 ms"))
+    waiting = [Follower(served, client, await served.submit(client, "100 words, 50 ms")) for _ in range(3)]
     await watched.until("text", 3)
-    assert system.postgres is not None
-    with (system.data_dir / "postgres.start.lock").open("wb") as nobody_starts_it:
+    assert served.postgres is not None
+    with (served.data_dir / "postgres.start.lock").open("wb") as nobody_starts_it:
         fcntl.flock(nobody_starts_it, fcntl.LOCK_EX)
-        os.kill(system.postgres, signal.SIGKILL)
+        os.kill(served.postgres, signal.SIGKILL)
 
         async def said() -> bool:
-            answer = await client.get(system.path("/api/jobs"))
+            answer = await client.get(served.path("/api/jobs"))
             return answer.status_code == 503 and answer.json()["code"] == "unavailable"
 
         async def not_ready() -> bool:
-            return (await client.get(system.path("/ready"))).status_code == 503
+            return (await client.get(served.path("/ready"))).status_code == 503
 
         await until(said)
         await until(not_ready)
-        assert (await client.get(system.path("/health"))).status_code == 200
+        assert (await client.get(served.path("/health"))).status_code == 200
         await until(_later(2 * LEASE_SECONDS + 0.5))
 
     async def ready() -> bool:
-        return (await client.get(system.path("/ready"))).status_code == 200
+        return (await client.get(served.path("/ready"))).status_code == 200
 
     await until(ready)
     for follower, count in ((watched, 80), *((follower, 100) for follower in waiting)):
         await follower.to_the_end()
         assert follower.kinds == ["started", "succeeded"]
-        job = await system.job(client, follower._job_id)
+        job = await served.job(client, follower._job_id)
         assert (job["attempt"], job["output"]["text"], follower.text()) == (1, words(count), words(count))
-    after = Follower(system, client, await system.submit(client, "3 words, 1 ms"))
+    after = Follower(served, client, await served.submit(client, "3 words, 1 ms"))
     await after.to_the_end()
-    assert server.lives
 
 
-async def test_connections_that_are_dropped(system: System, client: httpx.AsyncClient) -> None:
+async def test_connections_that_are_dropped(served: System, client: httpx.AsyncClient) -> None:
     """All of them at once, again and again."""
-    system.serve()
-    await system.register(client)
-    watched = Follower(system, client, await system.submit(client, "60 words, 40 ms"))
+    await served.register(client)
+    watched = Follower(served, client, await served.submit(client, "60 words, 40 ms"))
     for texts in (5, 15, 25):
         await watched.until("text", texts)
-        dropped = system.query(
+        dropped = served.query(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
@@ -87,7 +82,7 @@ async def test_connections_that_are_dropped(system: System, client: httpx.AsyncC
     await watched.to_the_end()
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]
-    job = await system.job(client, watched._job_id)
+    job = await served.job(client, watched._job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (1, words(60), words(60))
 
 
