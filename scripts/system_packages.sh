@@ -9,7 +9,7 @@ chromium         chromium         browser tests (tests/e2e)
 redis-server     redis-server     tests of the Redis doorbell, peers in benchmarks
 rabbitmq-server  rabbitmq-server  tests of the RabbitMQ doorbell
 nginx            nginx-light      tests of deploy/nginx
-openssl          openssl          nginx's certificate in these
+openssl          openssl          tests of deploy/nginx (its certificate)
 '
 
 missing=$(echo "$needs" | while read -r command package why; do
@@ -28,7 +28,7 @@ command -v apt-get >/dev/null 2>&1 || skip "this is no Debian or Ubuntu (install
 [ "$(id -u)" = 0 ] || skip "that takes root (sudo apt-get install $packages)"
 
 # Debian starts a service it installs, unless this policy says no. The tests start their own, on ports of their own.
-policy=/usr/sbin/policy-rc.d
+policy=${YEOUL_POLICY:-/usr/sbin/policy-rc.d}  # the tests of this script name another
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     trap 'exit 130' INT TERM
