@@ -18,7 +18,6 @@ from yeoul.core.jobs.attempt import Attempt
 from yeoul.core.jobs.errors import LostLease
 from yeoul.core.jobs.flusher import Flusher
 from yeoul.core.jobs.hosts import born, this_host
-from yeoul.core.jobs.kinds import Kind
 from yeoul.core.jobs.sweeper import Sweeper
 from yeoul.core.runtime.context import Context
 from yeoul.core.runtime.outcomes import outcome_of
@@ -156,16 +155,17 @@ class Worker:
             )
             for job_id, kind, owner_id, root_id, given, attempt, max_attempts, epoch, _, last_seq, owner_stream in rows
         ]  # fmt: skip
-        if attempts:
-            self._services.ringer.ring(STREAMS_GREW, [s for a in attempts for s in (a.job_id, a.owner_stream)])
         for attempt in attempts:
             if (before := self._running.get(attempt.job_id)) is not None:
                 before.stop("lost")  # to ourselves: the lease ran out, and we were the first to ask again
             self._running[attempt.job_id] = attempt
             RUNNING.inc()
-            task = asyncio.create_task(self._run(attempt), name=f"job {attempt.job_id}")
+            call = asyncio.create_task(self._call(attempt), name=f"handler of job {attempt.job_id}")
+            task = asyncio.create_task(self._run(attempt, call), name=f"job {attempt.job_id}")
             self._tasks.add(task)
             task.add_done_callback(self._ended)
+        if attempts:
+            self._services.ringer.ring(STREAMS_GREW, [s for a in attempts for s in (a.job_id, a.owner_stream)])
         return len(attempts)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -177,11 +177,10 @@ class Worker:
 
     # Running
 
-    async def _run(self, attempt: Attempt) -> None:
-        structlog.contextvars.bind_contextvars(job_id=str(attempt.job_id), kind=attempt.kind, attempt=attempt.attempt)
+    async def _run(self, attempt: Attempt, call: asyncio.Task[str]) -> None:
+        _log_context(attempt)
         kind = self._services.kinds.get(attempt.kind)
         started = asyncio.get_running_loop().time()
-        call = asyncio.create_task(self._call(kind, attempt))
         timer = asyncio.get_running_loop().call_later(kind.timeout, attempt.stop, "timeout")
         try:
             futures: set[asyncio.Future[Any]] = {call, attempt.stopped}
@@ -207,8 +206,10 @@ class Worker:
             if self._running.get(attempt.job_id) is attempt:
                 del self._running[attempt.job_id]
 
-    async def _call(self, kind: Kind, attempt: Attempt) -> str:
+    async def _call(self, attempt: Attempt) -> str:
         """The handler's output as JSON: what cannot be said in JSON is the handler's failure."""
+        _log_context(attempt)
+        kind = self._services.kinds.get(attempt.kind)
         ctx = Context(attempt, self._flusher, self._services, self._check_lease)
         try:
             result = await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
@@ -284,6 +285,11 @@ class Worker:
         for job_id in ids:
             if attempt := self._running.get(job_id):
                 attempt.stop("cancel")
+
+
+def _log_context(attempt: Attempt) -> None:
+    """Has every log line of the present task name its job."""
+    structlog.contextvars.bind_contextvars(job_id=str(attempt.job_id), kind=attempt.kind, attempt=attempt.attempt)
 
 
 async def _cancel(task: asyncio.Task[NoReturn]) -> None:

@@ -46,7 +46,18 @@ END $$;
 CREATE FUNCTION append_to_topics(topics text[], owners uuid[], types text[], datas json[]) RETURNS SETOF uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    held uuid;
+    last bigint;
 BEGIN
+    IF cardinality(topics) = 1 THEN  -- the usual case, in half the time
+        UPDATE streams s SET last_seq = s.last_seq + 1 WHERE s.topic = topics[1] RETURNING s.id, s.last_seq INTO held, last;
+        IF FOUND THEN
+            INSERT INTO events (stream_id, seq, type, data) VALUES (held, last, types[1], datas[1]);
+            RETURN NEXT held;
+            RETURN;
+        END IF;
+    END IF;
     INSERT INTO streams (id, owner_id, topic)
     SELECT ('f' || substr(uuidv7()::text, 2))::uuid, t.owner_id, t.topic
     FROM (SELECT DISTINCT topic, owner_id FROM unnest(topics, owners) x(topic, owner_id)) t
@@ -113,6 +124,9 @@ CREATE FUNCTION jobs_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM new_rows) THEN
+        RETURN NULL;  -- a claim that found nothing
+    END IF;
     INSERT INTO events (stream_id, seq, type, data)
     SELECT n.id,
            coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = n.id), 0) + 1,
@@ -256,7 +270,9 @@ BEGIN
         WHERE q.priority = m.priority AND m.v > q.vtime
     )
     SELECT array_agg(taken.id) INTO claimed FROM taken;
-
+    IF claimed IS NULL THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     SELECT j.id, j.kind, j.owner_id, j.root_id, j.input, j.attempt, j.max_attempts, j.epoch, j.created_at,
            (SELECT max(e.seq) FROM events e WHERE e.stream_id = j.id),
