@@ -236,6 +236,19 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=1_048_576, ge=1024, description="Largest request body outside file uploads, in bytes."
     )
+    user_share: float = Field(
+        default=0.8, gt=0, le=1, description="Share of all workers' slots that one user's jobs may take at a time."
+    )
+    max_running_per_user: int | None = Field(
+        default=None,
+        ge=1,
+        description="Jobs of one user that may run at a time, on all workers. Unset: by share alone.",
+    )
+    max_running_per_kind: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default_factory=dict,
+        description="Jobs of a kind that may run at a time, on all workers: a JSON object such as "
+        '`{"llm.complete": 20}`. 0 holds a kind back.',
+    )
     max_queued_per_user: int = Field(default=20_000, ge=1, description="Jobs one user may have waiting at a time.")
 
     doorbell: str = Field(

@@ -32,6 +32,12 @@ def test_an_operators_day(yeoul: Yeoul, urls: DatabaseUrls) -> None:
     assert "jun@example.com has a new password" in changed.stderr
     assert one(urls, "SELECT password_hash FROM yeoul.users WHERE email = 'jun@example.com'") != before
 
+    weighed = yeoul("users", "set-weight", "jun@example.com", "2.5")
+    assert "have weight 2.5" in weighed.stderr
+    assert one(urls, "SELECT queue_weight FROM yeoul.users WHERE email = 'jun@example.com'") == 2.5
+    assert yeoul("users", "set-weight", "jun@example.com", "0").exit_code == 2
+    assert yeoul("users", "set-weight", "nobody@example.com", "2").exit_code == 1
+
     refused = yeoul("users", "set-role", "mina@example.com", "user")
     assert refused.exit_code == 1
     assert "the only administrator" in refused.stderr

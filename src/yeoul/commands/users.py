@@ -44,6 +44,18 @@ def set_role(email: Email, role: Annotated[Literal["user", "admin"], typer.Argum
         work.set_role(load(), email, role)
 
 
+@app.command("set-weight")
+def set_weight(
+    email: Email,
+    weight: Annotated[float, typer.Argument(metavar="WEIGHT", min=0.01, max=100, help="1 is everybody's.")],
+) -> None:
+    """Give somebody's waiting jobs a larger or smaller share of the workers: 2 is twice as many as others get."""
+    with in_words():
+        from yeoul.commands import users_at_work as work
+
+        work.set_weight(load(), email, weight)
+
+
 @app.command()
 def disable(email: Email) -> None:
     """Lock an account and end its sessions."""

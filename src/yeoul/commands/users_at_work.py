@@ -59,6 +59,12 @@ def set_role(settings: Settings, email: str, role: Role) -> None:
     say(f"{changed.email} is {now} now; {_soon(settings)}")
 
 
+def set_weight(settings: Settings, email: str, weight: float) -> None:
+    """Gives somebody's jobs a weight in fair share."""
+    changed = _change(settings, lambda session: administration.set_weight(session, email, weight))
+    say(f"Jobs {changed.email} submits from now on have weight {weight:g} in fair share.")
+
+
 def set_disabled(settings: Settings, email: str, *, disabled: bool) -> None:
     """Locks or opens an account."""
     changed = _change(settings, lambda session: administration.set_disabled(session, email, disabled=disabled))

@@ -118,6 +118,29 @@ async def test_who_waits_is_told_the_place(http: httpx.AsyncClient, urls: Databa
     assert json.loads(body_line.removeprefix(b"data: ")) == {"position": 1, "eta_seconds": 0.0}
 
 
+async def test_who_waits_is_told_when_the_place_changes(http: httpx.AsyncClient, urls: DatabaseUrls) -> None:
+    """Once for each place, until it is claimed; one more connection for all who wait."""
+    body = {"kind": "test.script", "input": QUICK, "run_at": "9000-01-01T00:00:00Z"}
+    ids = [(await http.post("/api/jobs", json=body)).json()["id"] for _ in range(3)]
+    with psycopg.connect(urls.service, autocommit=True) as connection:
+        for place, job_id in enumerate(ids):
+            connection.execute("UPDATE yeoul.jobs SET fair_at = %s, kind = 'unknown' WHERE id = %s", [place, job_id])
+        async with chunks(http, f"/api/jobs/{ids[2]}/events") as stream:
+            data, ahead = b"", ids[:2]
+            async for chunk in stream:
+                data += chunk
+                if data.count(b"position") == 3 - len(ahead) and ahead:
+                    connection.execute("DELETE FROM yeoul.jobs WHERE id = %s", [ahead.pop()])
+                elif b'"position":1' in data.replace(b" ", b""):
+                    connection.execute("UPDATE yeoul.jobs SET kind = 'test.script' WHERE id = %s", [ids[2]])
+                    if b"event: succeeded" in data:
+                        break
+    frames = [frame.split(b"\n") for frame in split(data)]
+    places = [json.loads(frame[1].removeprefix(b"data: "))["position"] for frame in frames if b"queued" in frame[0]]
+    assert places == [3, 2, 1]
+    assert next(frame[1] for frame in frames if b"queued" not in frame[0]) == b"event: started"
+
+
 async def test_a_closed_stream_is_forgotten(http: httpx.AsyncClient, app: FastAPI) -> None:
     url = f"/api/jobs/{await submit(http, NEVER_ENDING)}/events"
     hub = app.state.services.events

@@ -1,7 +1,7 @@
 """The queue without a worker: its SQL as a worker and a client send it, one statement at a time."""
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -98,8 +98,22 @@ class Queue:
     def expire(self, worker_id: UUID) -> None:
         self.service.execute("UPDATE workers SET expires_at = now() - interval '1 second' WHERE id = %s", [worker_id])
 
-    def claim(self, worker: UUID, slots: int = 1, kinds: Sequence[str] = (KIND,)) -> list[Claimed]:
-        rows = self.service.execute(queries.CLAIM, [worker, slots, list(kinds)]).fetchall()
+    def claim(
+        self,
+        worker: UUID,
+        slots: int = 1,
+        kinds: Sequence[str] = (KIND,),
+        *,
+        share: float = 1,
+        owner_limit: int | None = None,
+        kind_limits: Mapping[str, int] | None = None,
+    ) -> list[Claimed]:
+        """Claims; without limits unless they are given."""
+        arguments = {
+            "worker": worker, "slots": slots, "kinds": list(kinds), "owner_share": share, "owner_limit": owner_limit,
+            "kind_limits": json.dumps(kind_limits or {}),
+        }  # fmt: skip
+        rows = self.service.execute(queries.CLAIM, arguments).fetchall()
         return [Claimed(row["id"], row["owner_id"], row["epoch"], row["attempt"], row["last_seq"]) for row in rows]
 
     def say(

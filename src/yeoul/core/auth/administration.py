@@ -62,6 +62,14 @@ async def set_role(session: AsyncSession, email: str, role: Role) -> User:
     return user
 
 
+async def set_weight(session: AsyncSession, email: str, weight: float) -> User:
+    """Sets the weight of somebody's jobs in fair share, 0.01 to 100; raises ``UserNotFound``."""
+    user = await find(session, email)
+    user.queue_weight = weight
+    user.updated_at = await repository.clock(session)
+    return user
+
+
 async def set_disabled(session: AsyncSession, email: str, *, disabled: bool) -> User:
     """Locks an account and ends its sessions, or opens it again; raises ``UserNotFound`` or ``LastAdministrator``."""
     user = await find(session, email)

@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub
 from yeoul.core.events import queries
-from yeoul.core.events.schemas import TERMINAL, Event, reset
+from yeoul.core.events.schemas import TERMINAL, TRANSITIONS, Event, reset
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +60,9 @@ class Subscription:
         """Nothing more comes: the job has ended, or the server stops."""
         self.over = False
         """The job has ended, and its terminal event has been put into the buffer."""
+        self.waiting = False
+        """The job waits to be claimed, as far as the log has been read."""
+        self._told = ""
         self._chars = 0
 
     @property
@@ -80,10 +83,19 @@ class Subscription:
             self.last_seq = seq
             self._buffer.append(Event(self.stream_id, seq, kind, data))
             self._chars += len(data)
+            if self._ends and kind in TRANSITIONS:
+                self.waiting = kind == "retrying"
             if self._ends and kind in TERMINAL:
                 self.ended = self.over = True
                 break
         if self._buffer:
+            self._arrived.set()
+
+    def tell(self, kind: str, data: str) -> None:
+        """Adds what is not part of the log, if it is news, and unless there is more to read first."""
+        if data != self._told and not self._buffer and not self.ended:
+            self._told = data
+            self._buffer.append(Event(self.stream_id, None, kind, data))
             self._arrived.set()
 
     def end(self) -> None:
@@ -183,6 +195,10 @@ class EventHub:
             del self._subscriptions[subscription.stream_id]
         self._woken.pop(subscription, None)
         SUBSCRIPTIONS.dec()
+
+    def waiting(self) -> list[Subscription]:
+        """The subscriptions to jobs that wait to be claimed."""
+        return [one for several in self._subscriptions.values() for one in several if one.waiting and not one.ended]
 
     def wake(self, subscription: Subscription) -> None:
         """Has a subscription looked at."""

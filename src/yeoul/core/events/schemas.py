@@ -6,7 +6,10 @@ from uuid import UUID
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 """Event types after which a job's stream closes."""
 
-RESERVED = TERMINAL | {"queued", "started", "retrying", "reset", "text", "step", "progress"}
+TRANSITIONS = TERMINAL | {"started", "retrying"}
+"""Event types that say the job's state has changed."""
+
+RESERVED = TRANSITIONS | {"queued", "reset", "text", "step", "progress"}
 """Event types with a meaning of their own, which no handler gives to its own events."""
 
 MAX_EVENT_BYTES = 262_144

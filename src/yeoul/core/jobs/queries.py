@@ -156,9 +156,12 @@ FORGET_KEYS = "DELETE FROM idempotency_keys WHERE expires_at < now()"
 
 CLAIM = """
 SELECT id, kind, owner_id, root_id, input::text, attempt, max_attempts, epoch, created_at, last_seq, owner_stream
-FROM claim_jobs(%s, %s, %s)
+FROM claim_jobs(%(worker)s, %(slots)s, %(kinds)s, %(owner_share)s, %(owner_limit)s, %(kind_limits)s::jsonb)
 """
 """Claims ready jobs; see the function."""
+
+PLACES = "SELECT id, place, eta_seconds FROM queue_places(%s::uuid[])"
+"""Where those of these jobs that are ready stand in the queue."""
 
 STEP = "SELECT output::text FROM steps WHERE root_id = %s AND name = %s"
 """A finished step's output."""

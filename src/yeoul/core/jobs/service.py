@@ -72,9 +72,17 @@ async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: in
         before, after = [reset(job_id)], 0
     elif job.status in TERMINAL and after == last:
         return Watch(events.subscribe(job_id, after), [], over=True)
-    if job.status == "queued" and (place := await repository.place(session, job_id)):
-        before.append(Event(job_id, None, "queued", json.dumps({"position": place[0], "eta_seconds": place[1]})))
-    return Watch(events.subscribe(job_id, after), before)
+    subscription = events.subscribe(job_id, after)
+    if job.status == "queued":
+        subscription.waiting = True  # from here on its place is told whenever it has changed
+        if place := await repository.place(session, job_id):
+            subscription.tell("queued", place_data(*place))
+    return Watch(subscription, before)
+
+
+def place_data(position: int, eta_seconds: float) -> str:
+    """The data of a ``queued`` event."""
+    return json.dumps({"position": position, "eta_seconds": eta_seconds})
 
 
 async def watch_all(database: Database, events: EventHub, user_id: UUID, after: int | None) -> Watch:

@@ -23,6 +23,8 @@ from yeoul.core.db.tables import Base
 
 _NOW = text("now()")
 _QUEUED = text("status = 'queued'")
+_READY = text("status = 'queued' AND fair_at IS NOT NULL")
+_RUNNING = text("status = 'running'")
 
 
 def _user() -> ForeignKey:
@@ -62,23 +64,13 @@ class Job(Base):
 
     __table_args__ = (
         CheckConstraint("priority BETWEEN 0 AND 9"),
-        Index(
-            "jobs_ready",
-            desc("priority"),
-            "fair_at",
-            "id",
-            postgresql_where=text("status = 'queued' AND fair_at IS NOT NULL"),
-        ),
-        Index(
-            "jobs_ready_flow",
-            "priority",
-            "owner_id",
-            "fair_at",
-            "id",
-            postgresql_where=text("status = 'queued' AND fair_at IS NOT NULL"),
-        ),
+        Index("jobs_ready", desc("priority"), "fair_at", "id", postgresql_where=_READY),
+        Index("jobs_ready_kind", "kind", desc("priority"), "fair_at", "id", postgresql_where=_READY),
+        Index("jobs_ready_owner", "owner_id", desc("priority"), "fair_at", "id", postgresql_where=_READY),
+        Index("jobs_ready_age", "kind", "run_at", postgresql_where=_READY),
         Index("jobs_due", "run_at", postgresql_where=text("status = 'queued' AND fair_at IS NULL")),
-        Index("jobs_running", "worker_id", postgresql_where=text("status = 'running'")),
+        Index("jobs_running", "worker_id", postgresql_where=_RUNNING),
+        Index("jobs_running_owner", "owner_id", postgresql_where=_RUNNING),
         Index("jobs_queued", "owner_id", postgresql_where=_QUEUED),
         Index("jobs_owner", "owner_id", desc("id")),
         Index("jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),

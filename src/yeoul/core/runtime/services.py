@@ -17,6 +17,7 @@ from yeoul.core.events.hub import EventHub
 from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.doorbells.factory import open_doorbell
 from yeoul.core.jobs.kinds import Kinds
+from yeoul.core.jobs.places import Places
 from yeoul.core.llm.gateway import Gateway
 from yeoul.settings import Settings
 
@@ -95,6 +96,8 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
         stack.push_async_callback(listen.stop)
         events = EventHub(database, listen)
         stack.push_async_callback(events.stop)
+        places = Places(database, events)
+        stack.push_async_callback(places.stop)
         doorbell = open_doorbell(settings.doorbell, database, listen, ringer)
         stack.push_async_callback(doorbell.stop)
         gateway = Gateway(settings)
@@ -107,6 +110,7 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
             "doorbell": lambda: _rings(doorbell),
         }
         await events.start()
+        await places.start()
         await doorbell.start()
         yield services
 

@@ -54,6 +54,13 @@ class Worker:
         self._concurrency = concurrency or services.settings.worker_concurrency
         self._kinds = sorted({services.kinds.get(name).name for name in self._settings.worker_kinds})
         self._kinds = self._kinds or services.kinds.names()
+        self._claim_arguments = {
+            "worker": self.id,
+            "kinds": self._kinds,
+            "owner_share": services.settings.user_share,
+            "owner_limit": services.settings.max_running_per_user,
+            "kind_limits": json.dumps(services.settings.max_running_per_kind),
+        }
         self._flusher = Flusher(services.database, services.ringer)
         self._sweeper = Sweeper(
             services.database, services.listen, services.ringer, services.doorbell,
@@ -145,7 +152,7 @@ class Worker:
     async def _claim(self, slots: int) -> int:
         self._claiming = True
         try:
-            rows = await self._claims.fetch(queries.CLAIM, [self.id, slots, self._kinds])
+            rows = await self._claims.fetch(queries.CLAIM, {"slots": slots, **self._claim_arguments})
         finally:
             self._claiming = False
         attempts = [

@@ -172,12 +172,14 @@ CREATE TRIGGER jobs_terminal BEFORE UPDATE ON jobs FOR EACH ROW
 
 -- Jobs: what may be done to them ------------------------------------------------------------------------------------------
 
--- The start tag of one more job of an owner; it moves the end of the owner's backlog by the job's cost, in seconds.
+-- The start tag of one more job of an owner; it moves the end of the owner's backlog by the job's cost, in seconds
+-- divided by the owner's weight.
 CREATE FUNCTION fair_tag(p_priority integer, p_owner uuid, p_kind text) RETURNS double precision
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    cost double precision := coalesce((SELECT greatest(average_seconds, 0.001) FROM kind_costs WHERE kind = p_kind), 1);
+    cost double precision := coalesce((SELECT greatest(average_seconds, 0.001) FROM kind_costs WHERE kind = p_kind), 1)
+                             / (SELECT queue_weight FROM users WHERE id = p_owner);
     tag  double precision;
 BEGIN
     INSERT INTO queue_flow AS f SELECT p_priority, p_owner, vtime + cost FROM queue_class WHERE priority = p_priority
@@ -238,35 +240,152 @@ BEGIN
     END IF;
 END $$;
 
--- Planned once, for an index read in its order whatever the tables hold: planning anew costs as much as the claim, and a
+-- Planned once, for indexes read in their order whatever the tables hold: planning anew costs as much as the claim, and a
 -- plan made while the queue was short sorts the whole backlog when it is long (measured with 20,000 ready: 0.44 ms as
 -- it is, 0.88 planned each time, 2.2 with a plain generic plan).
+
+-- Which ready jobs are next, at most `p_slots`, when limits may bind: an owner has at most `p_owner_limit` running (null:
+-- any number), a kind at most what `p_kind_limits` says. Looks at the front of each kind's queue, and only when that is
+-- full of owners at their limit at every owner's own front: a limited owner's backlog is never read through.
+CREATE FUNCTION next_jobs_within_limits(p_slots integer, p_kinds text[], p_owner_limit integer, p_kind_limits jsonb)
+RETURNS uuid[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, yeoul, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    open_kinds text[];     -- those with room
+    room       integer[];  -- and how much, at most p_slots
+    near       integer := p_slots + 50;
+    chosen     uuid[];
+    full_front boolean;
+BEGIN
+    SELECT array_agg(k.kind), array_agg(k.room::integer) INTO open_kinds, room
+    FROM (SELECT kind, least(p_slots, (p_kind_limits ->> kind)::integer - CASE WHEN p_kind_limits ? kind THEN (
+                     SELECT count(*) FROM jobs r WHERE r.kind = u.kind AND r.status = 'running') END) AS room
+          FROM unnest(p_kinds) u(kind)) k
+    WHERE k.room > 0;
+
+    WITH front AS MATERIALIZED (
+        SELECT c.*, k.room FROM unnest(open_kinds, room) k(kind, room)
+        CROSS JOIN LATERAL (
+            SELECT q.id, q.kind, q.owner_id, q.priority, q.fair_at FROM jobs q
+            WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL
+            ORDER BY q.priority DESC, q.fair_at, q.id LIMIT near) c
+    ), busy AS MATERIALIZED (
+        SELECT o.owner_id, (SELECT count(*) FROM jobs r WHERE r.owner_id = o.owner_id AND r.status = 'running') AS running
+        FROM (SELECT DISTINCT owner_id FROM front) o
+    ), within_owner AS (
+        SELECT f.*, row_number() OVER (PARTITION BY f.owner_id ORDER BY f.priority DESC, f.fair_at, f.id) AS nth FROM front f
+    ), within_kind AS (
+        SELECT w.*, row_number() OVER (PARTITION BY w.kind ORDER BY w.priority DESC, w.fair_at, w.id) AS nth_of_kind
+        FROM within_owner w JOIN busy b USING (owner_id)
+        WHERE p_owner_limit IS NULL OR b.running + w.nth <= p_owner_limit
+    )
+    SELECT ARRAY(SELECT k.id FROM within_kind k WHERE k.nth_of_kind <= k.room
+                 ORDER BY k.priority DESC, k.fair_at, k.id LIMIT p_slots),
+           EXISTS (SELECT FROM front GROUP BY kind HAVING count(*) = near)
+    INTO chosen, full_front;
+    IF cardinality(chosen) = p_slots OR NOT full_front THEN
+        RETURN chosen;
+    END IF;
+
+    RETURN ARRAY(
+        WITH RECURSIVE owners AS (
+            (SELECT q.owner_id FROM jobs q WHERE q.status = 'queued' AND q.fair_at IS NOT NULL ORDER BY q.owner_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT q.owner_id FROM jobs q WHERE q.status = 'queued' AND q.fair_at IS NOT NULL
+                        AND q.owner_id > o.owner_id ORDER BY q.owner_id LIMIT 1)
+            FROM owners o WHERE o.owner_id IS NOT NULL
+        ), within_owner AS (
+            SELECT c.* FROM owners o
+            CROSS JOIN LATERAL (
+                SELECT count(*)::integer AS running FROM jobs r WHERE r.owner_id = o.owner_id AND r.status = 'running') b
+            CROSS JOIN LATERAL (
+                SELECT q.id, q.kind, q.priority, q.fair_at FROM jobs q
+                WHERE q.owner_id = o.owner_id AND q.status = 'queued' AND q.fair_at IS NOT NULL AND q.kind = ANY (open_kinds)
+                ORDER BY q.priority DESC, q.fair_at, q.id
+                LIMIT least(p_slots, greatest(p_owner_limit - b.running, 0))) c
+            WHERE o.owner_id IS NOT NULL
+        ), within_kind AS (
+            SELECT w.*, k.room, row_number() OVER (PARTITION BY w.kind ORDER BY w.priority DESC, w.fair_at, w.id) AS nth
+            FROM within_owner w JOIN unnest(open_kinds, room) k(kind, room) USING (kind)
+        )
+        SELECT w.id FROM within_kind w WHERE w.nth <= w.room ORDER BY w.priority DESC, w.fair_at, w.id LIMIT p_slots);
+END $$;
+
+-- Of every 16 claimed jobs, one is that which has been ready longest, whatever its priority: nothing waits for ever.
+CREATE SEQUENCE claim_turns CYCLE;
+
+-- Claims up to `slots` ready jobs of these kinds for a worker: by priority, then fair share, then age. One owner runs at
+-- most `p_owner_share` of all workers' slots, and at most `p_owner_limit` jobs (null: any number).
 --
--- Claims up to `slots` ready jobs of these kinds for a worker: by priority, then fair share, then age.
--- `last_seq` is read by a statement of its own: inside the UPDATE's snapshot it would be stale.
-CREATE FUNCTION claim_jobs(p_worker uuid, p_slots integer, p_kinds text[])
+-- Claims take turns, by an advisory lock: otherwise two would count the same running jobs, and both exceed a limit. It
+-- costs nothing while nobody else claims, and with nothing ready it is not taken. `last_seq` is read by a statement of its
+-- own: inside the UPDATE's snapshot it would be stale.
+CREATE FUNCTION claim_jobs(p_worker uuid, p_slots integer, p_kinds text[], p_owner_share double precision DEFAULT 1,
+                           p_owner_limit integer DEFAULT NULL, p_kind_limits jsonb DEFAULT '{}')
 RETURNS TABLE (id uuid, kind text, owner_id uuid, root_id uuid, input jsonb, attempt integer, max_attempts integer,
                epoch integer, created_at timestamptz, last_seq bigint, owner_stream uuid)
 LANGUAGE plpgsql SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
-    claimed uuid[];
+    owner_limit integer := p_owner_limit;
+    chosen      uuid[];
+    overdue     uuid[] := '{}';
+    candidate   jobs;
+    claimed     uuid[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM workers w WHERE w.id = p_worker AND w.expires_at > now()) THEN
-        RETURN;  -- what a worker without a lease takes would be taken from it at once
+    IF NOT EXISTS (SELECT FROM workers w WHERE w.id = p_worker AND w.expires_at > now())  -- it would be taken away at once
+       OR NOT EXISTS (SELECT FROM unnest(p_kinds) k(kind) WHERE EXISTS (
+              SELECT FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL)) THEN
+        RETURN;
     END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('yeoul.claim'));
+    IF p_owner_share < 1 THEN
+        SELECT least(p_owner_limit, greatest(1, floor(sum(w.concurrency) * p_owner_share)::integer)) INTO owner_limit
+        FROM workers w WHERE w.expires_at > now();
+    END IF;
+
+    IF p_kind_limits = '{}' THEN
+        chosen := ARRAY(
+            SELECT c.id FROM unnest(p_kinds) k(kind)
+            CROSS JOIN LATERAL (
+                SELECT q.id, q.priority, q.fair_at FROM jobs q
+                WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL
+                ORDER BY q.priority DESC, q.fair_at, q.id LIMIT p_slots) c
+            ORDER BY c.priority DESC, c.fair_at, c.id LIMIT p_slots);
+    END IF;
+    IF chosen IS NULL OR cardinality(chosen) > owner_limit - (
+           SELECT count(*) FROM (SELECT FROM jobs r WHERE r.status = 'running' LIMIT owner_limit) r) THEN
+        chosen := next_jobs_within_limits(p_slots, p_kinds, owner_limit, p_kind_limits);
+    END IF;
+
+    -- An overdue job takes the place of the last one chosen, when that has a higher priority: within one priority fair
+    -- share lets nobody wait for ever. And only where no limit could mind.
+    IF EXISTS (SELECT FROM generate_series(1, cardinality(chosen)) WHERE nextval('claim_turns') % 16 = 0) THEN
+        SELECT c.* INTO candidate FROM unnest(p_kinds) k(kind)
+        CROSS JOIN LATERAL (
+            SELECT q.* FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL
+            ORDER BY q.run_at LIMIT 1) c
+        WHERE NOT p_kind_limits ? k.kind ORDER BY c.run_at LIMIT 1;
+        IF candidate.id <> ALL (chosen)
+           AND candidate.priority < (SELECT q.priority FROM jobs q WHERE q.id = chosen[cardinality(chosen)])
+           AND (owner_limit IS NULL OR owner_limit > (
+                SELECT count(*) FROM jobs r WHERE r.owner_id = candidate.owner_id
+                    AND (r.status = 'running' OR r.id = ANY (chosen)))) THEN
+            chosen[cardinality(chosen)] := candidate.id;
+            overdue := ARRAY[candidate.id];
+        END IF;
+    END IF;
+
     WITH taken AS (
         UPDATE jobs j SET status = 'running', epoch = j.epoch + 1, attempt = j.attempt + 1, worker_id = p_worker,
                           started_at = clock_timestamp(), progress = NULL
-        FROM (SELECT q.id FROM jobs q
-              WHERE q.status = 'queued' AND q.fair_at IS NOT NULL AND q.kind = ANY (p_kinds)
-              ORDER BY q.priority DESC, q.fair_at, q.id LIMIT p_slots FOR UPDATE SKIP LOCKED) p
-        WHERE p.id = j.id
+        FROM unnest(chosen) c(id) WHERE j.id = c.id AND j.status = 'queued'
         RETURNING j.id, j.priority, j.fair_at
     ), clock AS (
         UPDATE queue_class q SET vtime = m.v
-        FROM (SELECT priority, max(fair_at) AS v FROM taken GROUP BY 1) m
+        FROM (SELECT priority, max(fair_at) AS v FROM taken WHERE taken.id <> ALL (overdue) GROUP BY 1) m
         WHERE q.priority = m.priority AND m.v > q.vtime
     )
     SELECT array_agg(taken.id) INTO claimed FROM taken;
@@ -280,10 +399,10 @@ BEGIN
     FROM jobs j WHERE j.id = ANY (claimed) ORDER BY j.priority DESC, j.fair_at, j.id;
 END $$;
 
--- Where a queued job of the user in scope stands: 1 is next, counted to 100; and a guess of the seconds until it starts.
-CREATE FUNCTION queue_place(p_id uuid) RETURNS TABLE (place integer, eta_seconds double precision)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
-    SELECT a.ahead + 1,
+-- Where ready jobs stand: 1 is next, counted to 100; and a guess of the seconds until they start.
+CREATE FUNCTION queue_places(p_ids uuid[]) RETURNS TABLE (id uuid, place integer, eta_seconds double precision)
+LANGUAGE sql STABLE SET search_path = pg_catalog, yeoul, pg_temp AS $$
+    SELECT j.id, a.ahead + 1,
            round((a.ahead * coalesce(c.average_seconds, 1) / greatest(w.slots, 1))::numeric, 1)::double precision
     FROM jobs j
     LEFT JOIN kind_costs c ON c.kind = j.kind
@@ -292,7 +411,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_tem
             AND (q.priority > j.priority OR (q.priority = j.priority AND (q.fair_at, q.id) < (j.fair_at, j.id)))
         LIMIT 99) first) a
     CROSS JOIN (SELECT coalesce(sum(concurrency), 0) AS slots FROM workers WHERE expires_at > now()) w
-    WHERE j.id = p_id AND j.owner_id = current_user_id() AND j.status = 'queued' AND j.fair_at IS NOT NULL
+    WHERE j.id = ANY (p_ids) AND j.status = 'queued' AND j.fair_at IS NOT NULL
+$$;
+
+-- The same of one job of the user in scope.
+CREATE FUNCTION queue_place(p_id uuid) RETURNS TABLE (place integer, eta_seconds double precision)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
+    SELECT p.place, p.eta_seconds FROM queue_places(ARRAY(
+        SELECT j.id FROM jobs j WHERE j.id = p_id AND j.owner_id = current_user_id())) p
 $$;
 
 -- Gives jobs whose time has come their place in the queue. Returns how many.

@@ -8,7 +8,8 @@ CREATE TABLE users (
     role          text NOT NULL DEFAULT 'user' CHECK (role IN ('user', 'admin')),
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
-    disabled_at   timestamptz
+    disabled_at   timestamptz,
+    queue_weight  double precision NOT NULL DEFAULT 1 CHECK (queue_weight BETWEEN 0.01 AND 100)  -- of the fair share
 );
 
 -- A session is one family of refresh tokens; only hashes are kept.
@@ -105,9 +106,13 @@ CREATE TABLE jobs (
     CHECK ((status = 'running') = (worker_id IS NOT NULL))
 );
 CREATE INDEX jobs_ready      ON jobs (priority DESC, fair_at, id) WHERE status = 'queued' AND fair_at IS NOT NULL;
-CREATE INDEX jobs_ready_flow ON jobs (priority, owner_id, fair_at, id) WHERE status = 'queued' AND fair_at IS NOT NULL;
+CREATE INDEX jobs_ready_kind ON jobs (kind, priority DESC, fair_at, id) WHERE status = 'queued' AND fair_at IS NOT NULL;
+CREATE INDEX jobs_ready_owner ON jobs (owner_id, priority DESC, fair_at, id)
+    WHERE status = 'queued' AND fair_at IS NOT NULL;
+CREATE INDEX jobs_ready_age  ON jobs (kind, run_at) WHERE status = 'queued' AND fair_at IS NOT NULL;
 CREATE INDEX jobs_due        ON jobs (run_at) WHERE status = 'queued' AND fair_at IS NULL;
 CREATE INDEX jobs_running    ON jobs (worker_id) WHERE status = 'running';
+CREATE INDEX jobs_running_owner ON jobs (owner_id) WHERE status = 'running';
 CREATE INDEX jobs_queued     ON jobs (owner_id) WHERE status = 'queued';
 CREATE INDEX jobs_owner      ON jobs (owner_id, id DESC);
 CREATE INDEX jobs_retry_of   ON jobs (retry_of) WHERE retry_of IS NOT NULL;
