@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -32,16 +33,25 @@ from yeoul.settings import Settings
 TEMPLATE = "yeoul_template"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _plain_logs() -> None:
-    """Tracebacks as Python prints them: drawn with every variable they take seconds."""
+@pytest.fixture(autouse=True)
+def _plain_logs() -> Generator[None]:
+    """Tracebacks as Python prints them: drawn with every variable they take seconds. And so again after each test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-        ]
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        logger_factory=structlog.PrintLoggerFactory(),
+        cache_logger_on_first_use=False,
     )
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.getLogger("uvicorn.access").disabled = False
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,72 @@
 """What a product is: rooms plugged into the core.
 
 A package offers one by an entry point of the group ``yeoul.products`` that names a ``Product``. The core knows
-nothing of products; the composition roots (``app``, ``worker``) ask for them here.
+nothing of products; the composition roots (``app``, ``worker``) and the schema ask for them here.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from fastapi import APIRouter
+from sqlalchemy import MetaData
 
+from yeoul.core.db.migrate import History
 from yeoul.core.jobs.kinds import Kind
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry of the console's menu. ``label`` is English; the product's catalogues translate it."""
+
+    path: str
+    label: str
+    icon: str = "grid"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What a product adds to the console: a folder with ``templates``, ``static`` and ``locale``, and its menu.
+
+    A template is ``<product>/name.html``, a file ``<product>/name.js``, a catalogue ``ko/LC_MESSAGES/messages.po``.
+    """
+
+    folder: Path
+    menu: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product's name, the kinds of jobs it runs, and the routes it serves."""
+    """A product's name, the kinds of jobs it runs, the routes it serves, its tables and its pages.
+
+    ``tables`` imports the modules of its mapped classes; ``migrations`` is the folder of its own line of revisions
+    (``0001_….py``, run after the core's). Its tables begin with its name. Raises ``ValueError`` for a bad name.
+    """
 
     name: str
     kinds: tuple[Kind, ...] = ()
     routers: tuple[APIRouter, ...] = field(default=())
+    tables: Callable[[], MetaData] | None = None
+    migrations: Path | None = None
+    pages: Pages | None = None
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name == "core":
+            raise ValueError(f"{self.name!r} is no product's name: lower-case letters, digits and _, 31 at most")
+
+    @property
+    def history(self) -> History | None:
+        """Its line of revisions."""
+        return None if self.migrations is None else History(self.name, self.migrations)
 
 
-def installed() -> list[Product]:
+@cache
+def installed() -> tuple[Product, ...]:
     """The products of every installed package, by name. Raises ``TypeError`` for an entry point that is none."""
     products = []
     for entry in entry_points(group="yeoul.products"):
@@ -29,4 +74,4 @@ def installed() -> list[Product]:
         if not isinstance(product, Product):
             raise TypeError(f"entry point {entry.value!r} of group yeoul.products must be a yeoul.product.Product")
         products.append(product)
-    return sorted(products, key=lambda product: product.name)
+    return tuple(sorted(products, key=lambda product: product.name))

@@ -1,4 +1,4 @@
-"""The whole schema as mapped classes: importing this module has imported every room's tables."""
+"""The whole schema as mapped classes: importing this module has imported every room's and every product's tables."""
 
 from sqlalchemy import MetaData
 
@@ -6,8 +6,14 @@ from yeoul.core.auth import tables as _auth
 from yeoul.core.db.tables import Base
 from yeoul.core.events import tables as _events
 from yeoul.core.jobs import tables as _jobs
+from yeoul.product import installed
 
 __all__ = ["METADATA"]
 
 METADATA: MetaData = Base.metadata
 _ROOMS = (_auth, _events, _jobs)
+
+for _product in installed():
+    if _product.tables is not None:
+        _product.tables()
+METADATA.info["histories"] = tuple(product.history for product in installed() if product.history is not None)

@@ -1,6 +1,5 @@
 """The command line: called in this process where that shows enough, as a process of its own where it matters."""
 
-import logging
 import os
 import re
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import structlog
 from psycopg import sql
 from typer.testing import CliRunner, Result
 
@@ -53,22 +51,18 @@ def embedded_environment(environment: dict[str, str]) -> Generator[dict[str, str
 
 
 @pytest.fixture
-def yeoul(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Yeoul]:
+def yeoul(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Yeoul:
     """Runs a command in this process: ``yeoul("run", "-", input="…", YEOUL_PORT="1")``. A variable None is unset."""
     monkeypatch.chdir(tmp_path)
     for name in set(os.environ) - set(environment):
         monkeypatch.delenv(name)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    logs, handlers, level = structlog.get_config(), logging.getLogger().handlers, logging.getLogger().level
 
     def call(*words: str, input: str | None = None, **variables: str | None) -> Result:  # noqa: A002  (CliRunner's)
         return CliRunner().invoke(app, list(words), input=input, env=variables)
 
-    yield call
-    structlog.configure(**logs)
-    logging.getLogger().handlers = handlers
-    logging.getLogger().setLevel(level)
+    return call
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Column, MetaData, Text
+from sqlalchemy import Column, ForeignKey, MetaData, Table, Text, Uuid
 
 from tests.conftest import logins
 from yeoul.core.base.ids import new_id
@@ -88,6 +88,57 @@ def test_a_newer_schema_is_refused_and_left_alone(postgres: EmbeddedServer, url:
         migrate.upgrade(url, logins(postgres), METADATA)
 
 
+PRODUCT_MIGRATION = """
+from alembic import op
+from yeoul.core.db.migrations.sql import guard
+
+revision, down_revision, branch_labels, depends_on = "0001", None, None, None
+
+
+def upgrade():
+    op.execute("CREATE TABLE yeoul.shop_orders (id uuid PRIMARY KEY, owner_id uuid NOT NULL REFERENCES users)")
+    guard("shop_orders", app="SELECT")
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> MetaData:
+    """The schema with a product's own line of revisions."""
+    (tmp_path / "0001_orders.py").write_text(PRODUCT_MIGRATION)
+    found = MetaData(schema=METADATA.schema)
+    for table in METADATA.tables.values():
+        table.to_metadata(found)
+    owner = Column("owner_id", Uuid, ForeignKey("yeoul.users.id"), nullable=False)
+    Table("shop_orders", found, Column("id", Uuid, primary_key=True), owner)
+    found.info["histories"] = (migrate.History("shop", tmp_path),)
+    return found
+
+
+def test_a_products_migrations_follow_the_cores(postgres: EmbeddedServer, url: str, shop: MetaData) -> None:
+    assert migrate.upgrade(url, logins(postgres), METADATA) is True
+    assert migrate.upgrade(url, logins(postgres), shop) is True
+    assert migrate.upgrade(url, logins(postgres), shop) is False
+    assert migrate.drift(url, logins(postgres), shop) == []
+    with psycopg.connect(url, autocommit=True) as connection:
+        secured = connection.execute(
+            "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = 'yeoul.shop_orders'::regclass"
+        ).fetchone()
+    assert secured == (True, True)
+
+
+def test_a_product_that_is_gone_stands_in_nobodys_way(postgres: EmbeddedServer, url: str, shop: MetaData) -> None:
+    migrate.upgrade(url, logins(postgres), shop)
+    assert migrate.upgrade(url, logins(postgres), METADATA) is False
+
+
+def test_a_newer_product_is_named(postgres: EmbeddedServer, url: str, shop: MetaData) -> None:
+    migrate.upgrade(url, logins(postgres), shop)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE yeoul.alembic_version_shop SET version_num = '0009'")
+    with pytest.raises(migrate.SchemaTooNew, match="the installed shop knows 0001"):
+        migrate.upgrade(url, logins(postgres), shop)
+
+
 def test_head_is_what_alembic_calls_it() -> None:
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -96,4 +147,4 @@ def test_head_is_what_alembic_calls_it() -> None:
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
     script = ScriptDirectory.from_config(config)
     assert script.get_current_head() == migrate.head()
-    assert sorted(revision.revision for revision in script.walk_revisions()) == migrate._known()
+    assert sorted(revision.revision for revision in script.walk_revisions()) == migrate.CORE.known

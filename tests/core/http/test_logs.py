@@ -1,7 +1,6 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,17 +10,6 @@ from hypothesis import strategies as st
 
 from tests.core.http.small_app import settings_with
 from yeoul.core.http import logs
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    before, config = logging.getLogger().handlers, structlog.get_config()
-    level = logging.getLogger().level
-    yield
-    structlog.configure(**config)
-    logging.getLogger().handlers = before
-    logging.getLogger().setLevel(level)
-    logging.getLogger("uvicorn.access").disabled = False
 
 
 def configured(**settings: Any) -> io.StringIO:

@@ -202,16 +202,21 @@ async def test_a_retry_waits_as_long_as_the_error_asks(settings: Settings, urls:
 
 async def test_no_more_run_than_there_are_slots(settings: Settings, urls: DatabaseUrls, user_id: UUID) -> None:
     running = most = 0
+    full = asyncio.Event()
 
     @handler("test.count")
     async def count(_ctx: Context, _given: Given) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        if most == 3:
+            full.set()
+        await full.wait()
         await asyncio.sleep(0.01)
         running -= 1
 
-    async with process(settings, urls, count, workers=1, concurrency=3) as (services, _):
+    alone = settings.model_copy(update={"user_share": 1})
+    async with process(alone, urls, count, workers=1, concurrency=3) as (services, _):
         jobs = [await add(services, user_id, count) for _ in range(20)]
         assert {(await said(services, user_id, job_id))[-1] for job_id in jobs} == {"succeeded"}
     assert most == 3

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 
 import psycopg
@@ -18,7 +18,6 @@ from yeoul.core.db.tables import SCHEMA
 
 APP, SERVICE, OWNER = "yeoul_app", "yeoul_service", "yeoul_owner"
 _LOCK = 0x7965_6F75  # 'yeou': everybody who migrates takes this advisory lock first
-_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 log = structlog.get_logger(__name__)
 
@@ -51,16 +50,19 @@ def upgrade(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> 
     ``logins`` are the app's and the service's. The administrator needs CREATEROLE and CREATE on the database.
     """
     with _owner_connection(admin_url, logins) as connection:
-        before, newest = current(connection), head()
-        if before != newest:
-            check_known(before)
-            from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, and most starts need none)
+        ran = False
+        for history in histories(metadata):
+            before, newest = current(connection, history), history.head
+            if before != newest:
+                history.check_known(before)
+                from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import; most starts need none)
 
-            log.debug("migrating the database", revision=before, to=newest)
-            runner.upgrade(connection, metadata)
+                log.debug("migrating the database", of=history.name, revision=before, to=newest)
+                runner.upgrade(connection, metadata, history.folder, history.table)
+                ran = True
         connection.execute(text("SELECT yeoul.ensure_event_partitions(2)"))
         connection.commit()
-        return before != newest
+        return ran
 
 
 def upgrade_to_head(admin_url: str, app_url: str, service_url: str, metadata: MetaData) -> bool:
@@ -77,32 +79,67 @@ def drift(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> li
         return runner.differences(connection, metadata)
 
 
-def current(connection: Connection) -> str | None:
-    """The revision the database is at; null before the first."""
-    if connection.execute(text("SELECT to_regclass('yeoul.alembic_version')")).scalar() is None:
+def current(connection: Connection, history: "History | None" = None) -> str | None:
+    """The revision the database is at, in the core's history or another; null before the first."""
+    table = f"{SCHEMA}.{(history or CORE).table}"
+    if connection.execute(text("SELECT to_regclass(:table)"), {"table": table}).scalar() is None:
         return None
-    revision: str | None = connection.execute(text("SELECT version_num FROM yeoul.alembic_version")).scalar()
+    revision: str | None = connection.execute(text(f"SELECT version_num FROM {table}")).scalar()  # noqa: S608  (ours)
     return revision
 
 
-@cache
 def head() -> str:
-    """The newest revision this version of Yeoul knows."""
-    return _known()[-1]
+    """The newest revision of the core this version of Yeoul knows."""
+    return CORE.head
 
 
 def check_known(revision: str | None) -> None:
-    """Raises ``SchemaTooNew`` when a database is at a revision that this version does not know."""
-    if revision is not None and revision not in _known():
-        raise SchemaTooNew(
-            f"The database is at revision {revision}, and this Yeoul knows {head()} and older: a newer one was here. "
-            "Install that version again, or restore a backup from before."
-        )
+    """Raises ``SchemaTooNew`` when a database is at a revision of the core that this version does not know."""
+    CORE.check_known(revision)
 
 
-def _known() -> list[str]:
-    # A revision is the number its file's name starts with: to know it takes no Alembic.
-    return sorted(path.stem.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+@dataclass(frozen=True)
+class History:
+    """The migrations of the core or of one product: a line of revisions in a folder, counted in a table of its own.
+
+    Each product has its own, so that one that is not installed any more stands in nobody's way.
+    """
+
+    name: str
+    folder: Path
+    """Holds ``0001_….py``, ``0002_….py``: a revision is the number its file's name starts with."""
+
+    @property
+    def table(self) -> str:
+        """Where the database keeps how far it is."""
+        return "alembic_version" if self.name == "core" else f"alembic_version_{self.name}"
+
+    @cached_property
+    def known(self) -> list[str]:
+        """Every revision, in order. They are read off the files' names: it takes no Alembic."""
+        return sorted(path.stem.partition("_")[0] for path in self.folder.glob("[0-9]*_*.py"))
+
+    @property
+    def head(self) -> str:
+        """The newest revision."""
+        return self.known[-1]
+
+    def check_known(self, revision: str | None) -> None:
+        """Raises ``SchemaTooNew`` when a database is at a revision that this version does not know."""
+        if revision is not None and revision not in self.known:
+            what = "this Yeoul" if self.name == "core" else f"the installed {self.name}"
+            raise SchemaTooNew(
+                f"The database is at revision {revision}, and {what} knows {self.head} and older: a newer one was "
+                "here. Install that version again, or restore a backup from before."
+            )
+
+
+CORE = History("core", Path(__file__).parent / "migrations" / "versions")
+
+
+def histories(metadata: MetaData) -> tuple[History, ...]:
+    """The core's, then those that the composition root has put into ``metadata.info["histories"]``."""
+    return (CORE, *metadata.info.get("histories", ()))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from yeoul.core.base.readiness import Check, Note
 from yeoul.core.db import embedded, migrate
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import ListenHub, Ringer
+from yeoul.core.db.tables import Base
 from yeoul.core.events.hub import EventHub
 from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.doorbells.factory import open_doorbell
@@ -127,15 +128,16 @@ async def _database_answers(database: Database) -> str | None:
 async def _migrated(database: Database) -> str | None:
     try:
         async with asyncio.timeout(3), database.as_service("readiness: schema version") as session:
-            revision = await session.scalar(text("SELECT version_num FROM yeoul.alembic_version"))
+            for history in migrate.histories(Base.metadata):
+                found = await session.scalar(text(f"SELECT version_num FROM yeoul.{history.table}"))  # noqa: S608  (ours)
+                if found != history.head:
+                    return (
+                        f"The database is at revision {found} of {history.name}, this version needs {history.head}. "
+                        "Run `yeoul migrate`."
+                    )
     except (SQLAlchemyError, OSError, TimeoutError):
         return "The schema's version cannot be read. Run `yeoul migrate`."
-    newest = migrate.head()
-    return (
-        None
-        if revision == newest
-        else f"The database is at revision {revision}, this version needs {newest}. Run `yeoul migrate`."
-    )
+    return None
 
 
 async def _rings(doorbell: Doorbell) -> str | None:

@@ -13,14 +13,14 @@ from sqlalchemy import Connection, MetaData
 _FOLDER = Path(__file__).parent
 
 
-def upgrade(connection: Connection, metadata: MetaData) -> None:
-    """Runs the migrations that the database lacks."""
-    command.upgrade(_config(connection, metadata), "head")
+def upgrade(connection: Connection, metadata: MetaData, versions: Path, table: str) -> None:
+    """Runs those migrations of a folder that the database lacks; ``table`` is where it counts them."""
+    command.upgrade(_config(connection, metadata, versions, table), "head")
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[object]:
     """What the mapped classes say that the database does not, as Alembic's operations."""
-    config = _config(connection, metadata)
+    config = _config(connection, metadata, _FOLDER / "versions", "alembic_version")
     found: list[object] = []
 
     def collect(_: object, context: MigrationContext) -> list[object]:
@@ -33,8 +33,10 @@ def differences(connection: Connection, metadata: MetaData) -> list[object]:
     return found
 
 
-def _config(connection: Connection, metadata: MetaData) -> Config:
+def _config(connection: Connection, metadata: MetaData, versions: Path, table: str) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
-    config.attributes.update(connection=connection, metadata=metadata)
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option("version_locations", str(versions))
+    config.attributes.update(connection=connection, metadata=metadata, table=table)
     return config
