@@ -6,12 +6,13 @@ from yeoul.core.auth import tables as _auth
 from yeoul.core.db.tables import Base
 from yeoul.core.events import tables as _events
 from yeoul.core.jobs import tables as _jobs
+from yeoul.core.vault import tables as _vault
 from yeoul.product import installed
 
 __all__ = ["METADATA"]
 
 METADATA: MetaData = Base.metadata
-_ROOMS = (_auth, _events, _jobs)
+_ROOMS = (_auth, _events, _jobs, _vault)
 
 for _product in installed():
     if _product.tables is not None:

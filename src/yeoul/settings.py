@@ -192,6 +192,19 @@ class Settings(BaseSettings):
         default=10, ge=1, description="Failed sign-ins allowed per account and per address in 15 minutes."
     )
 
+    # Users' own keys of model providers
+    vault_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Encrypts what users entrust to us, such as their keys of model providers. "
+        "Unset: derived from `secret_key`.",
+    )
+    vault_old_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        default_factory=list,
+        description="Former values of `vault_key` (or of `secret_key`, where that was the one), comma-separated, until "
+        "`yeoul rotate-vault` has run.",
+    )
+
     # Outside providers
     trusted_issuers: Annotated[list[TrustedIssuer], NoDecode] = Field(
         default_factory=list,
@@ -340,7 +353,9 @@ class Settings(BaseSettings):
         default="auto", description="`auto`: human in a terminal, JSON elsewhere."
     )
 
-    @field_validator("allowed_origins", "trusted_proxies", "compatible_models", "worker_kinds", mode="before")
+    @field_validator(
+        "allowed_origins", "trusted_proxies", "compatible_models", "worker_kinds", "vault_old_keys", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -419,6 +434,12 @@ class Settings(BaseSettings):
             label="Google",
         )
         return (google, *self.oidc_providers)
+
+    @property
+    def vault_keys(self) -> list[str]:
+        """Keys of the vault, the present one first."""
+        present = self.signing_key if self.vault_key is None else self.vault_key.get_secret_value()
+        return [present, *(key.get_secret_value() for key in self.vault_old_keys)]
 
     @property
     def local_token(self) -> str:

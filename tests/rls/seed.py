@@ -12,6 +12,7 @@ ROWS = {
     "sessions": "user_id = %(user)s",
     "identities": "user_id = %(user)s",
     "api_keys": "user_id = %(user)s",
+    "secrets": "owner_id = %(user)s",
     "jobs": "owner_id = %(user)s",
     "queue_flow": "owner_id = %(user)s",
     "steps": "owner_id = %(user)s",
@@ -30,6 +31,7 @@ INSERT INTO yeoul.users (id, email) VALUES (%(user)s, %(email)s), (%(other)s, 'o
 INSERT INTO yeoul.sessions (id, user_id, refresh_hash, expires_at)
 VALUES (%(id)s, %(user)s, '', now() + interval '1 day');
 INSERT INTO yeoul.identities (id, user_id, issuer, subject) VALUES (%(id)s, %(user)s, 'i', %(email)s);
+INSERT INTO yeoul.secrets (owner_id, name, sealed, hint) VALUES (%(user)s, 'openai', '', '');
 INSERT INTO yeoul.api_keys (id, user_id, name, prefix, secret_hash, scopes)
 VALUES (%(id)s, %(user)s, 'n', %(email)s, '', '{read}');
 INSERT INTO yeoul.login_attempts (subject) VALUES ('ip:::1');

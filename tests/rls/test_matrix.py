@@ -39,11 +39,14 @@ class Access:
 
 APP = {
     "users": Access(
-        select=True, hidden=frozenset({"password_hash", "disabled_at"}), update=frozenset({"name", "updated_at"})
+        select=True,
+        hidden=frozenset({"password_hash", "disabled_at", "queue_weight"}),
+        update=frozenset({"name", "updated_at"}),
     ),
     "sessions": Access(select=True, hidden=frozenset({"refresh_hash", "previous_hash"})),
     "identities": Access(select=True),
     "api_keys": Access(select=True, hidden=frozenset({"secret_hash"})),
+    "secrets": Access(select=True, hidden=frozenset({"sealed"})),
     "jobs": Access(select=True),
     "steps": Access(select=True),
     "streams": Access(select=True),

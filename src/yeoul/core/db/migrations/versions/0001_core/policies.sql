@@ -38,6 +38,9 @@ GRANT SELECT ON identities TO yeoul_app;
 CREATE POLICY api_keys_own ON api_keys FOR SELECT TO yeoul_app USING (user_id = (SELECT current_user_id()));
 GRANT SELECT (id, user_id, name, prefix, scopes, created_at, last_used_at, expires_at) ON api_keys TO yeoul_app;
 
+CREATE POLICY secrets_own ON secrets FOR SELECT TO yeoul_app USING (owner_id = (SELECT current_user_id()));
+GRANT SELECT (owner_id, name, hint, created_at, last_used_at) ON secrets TO yeoul_app;
+
 CREATE POLICY jobs_own ON jobs FOR SELECT TO yeoul_app USING (owner_id = (SELECT current_user_id()));
 GRANT SELECT ON jobs TO yeoul_app;
 

@@ -63,6 +63,17 @@ CREATE TABLE login_attempts (
 CREATE INDEX login_attempts_subject_at ON login_attempts (subject, at);
 CREATE INDEX login_attempts_at ON login_attempts (at);
 
+-- What users entrust to the installation, such as their keys of model providers: sealed, see core/vault.
+CREATE TABLE secrets (
+    owner_id     uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    name         text NOT NULL,
+    sealed       bytea NOT NULL,
+    hint         text NOT NULL,           -- its last characters; nothing else is ever shown
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz,
+    PRIMARY KEY (owner_id, name)
+);
+
 -- Jobs ----------------------------------------------------------------------------------------------------------------
 
 -- The lease lives here, so that heartbeats never touch job rows.

@@ -1,0 +1,1 @@
+"""Secrets that users entrust to the installation, encrypted at rest."""
