@@ -14,6 +14,7 @@ from yeoul.console.router import install as install_console
 from yeoul.core.auth.router import router as auth_router
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.completions.router import install as install_completions
+from yeoul.core.embeddings.router import router as embeddings_router
 from yeoul.core.http.install import install as install_http
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.router import router as llm_router
@@ -52,6 +53,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
     for router in (auth_router, jobs_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)
+    app.include_router(embeddings_router)
     for product in installed():
         for router in product.routers:
             app.include_router(router)

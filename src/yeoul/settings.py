@@ -249,6 +249,11 @@ class Settings(BaseSettings):
         default=None,
         description="What the model id `default` means. Unset: the first configured provider's, else the local model.",
     )
+    default_embedding_model: str | None = Field(
+        default=None,
+        description="What the model id `default` means where embeddings are wanted. Unset: the local model's, else the "
+        "first configured provider's. Vectors of two models cannot be compared.",
+    )
     openai_api_key: SecretStr | None = _key("OPENAI_API_KEY", "OPENAI_API_KEY", description="Key of provider `openai`.")
     openai_base_url: str | None = _url(
         "OPENAI_BASE_URL", "OPENAI_BASE_URL", description="Another address for provider `openai`."
@@ -280,6 +285,10 @@ class Settings(BaseSettings):
     )
     compatible_models: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Model names to list for provider `compatible`, comma-separated."
+    )
+    compatible_embedding_models: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names of models for embeddings to list for provider `compatible`, comma-separated.",
     )
     local_model: str = Field(
         default="smollm2-135m",
@@ -327,7 +336,14 @@ class Settings(BaseSettings):
         default="auto", description="`auto`: human in a terminal, JSON elsewhere."
     )
 
-    @field_validator("allowed_origins", "trusted_proxies", "compatible_models", "worker_kinds", mode="before")
+    @field_validator(
+        "allowed_origins",
+        "trusted_proxies",
+        "compatible_models",
+        "compatible_embedding_models",
+        "worker_kinds",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from yeoul.core.completions.handlers import complete
+from yeoul.core.embeddings.handlers import embed
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.runtime.services import Services, open_database, open_services
 from yeoul.core.runtime.worker import Worker
@@ -18,6 +19,7 @@ def all_kinds() -> Kinds:
     """The core's kinds and those of every installed product."""
     kinds = Kinds()
     kinds.add(complete)
+    kinds.add(embed)
     for product in installed():
         for kind in product.kinds:
             kinds.add(kind)
