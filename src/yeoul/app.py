@@ -1,7 +1,6 @@
 """Composition root of the API process: the core's rooms, every installed product, and the console."""
 
 import asyncio
-import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -24,7 +23,7 @@ from yeoul.core.runtime.sockets import router as sockets_router
 from yeoul.core.runtime.worker import Worker
 from yeoul.product import installed
 from yeoul.settings import Settings
-from yeoul.worker import running
+from yeoul.worker import running, stop_signals
 
 CLOSE_SECONDS = 5
 """How long open requests may go on once the server has been told to stop; streams are ended at once."""
@@ -108,7 +107,7 @@ async def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None
             services.events.end_all()
         server.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, asked)
     async with app.router.lifespan_context(app):
         await server.serve(sockets=[listening])

@@ -143,8 +143,9 @@ class FakeIssuer:
         return Answer({"id_token": self.token(**claims), "access_token": "opaque", "token_type": "Bearer"})
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.path in self.answers:
-            return self.answers[asked.path]
+        return self.answers.get(asked.path) or self._good_answer(asked)
+
+    def _good_answer(self, asked: Asked) -> Answer:
         match asked.path:
             case "/.well-known/openid-configuration":
                 return Answer(self.metadata)
@@ -154,12 +155,10 @@ class FakeIssuer:
                 return self._authorization_endpoint(asked)
             case "/token":
                 return self._token_endpoint(asked)
-            case "/userinfo":
-                return (
-                    Answer(self.user_info) if asked.headers.get("authorization") == "Bearer opaque" else Answer({}, 401)
-                )
-            case _:
-                return Answer({}, 404)
+            case "/userinfo" if asked.headers.get("authorization") == "Bearer opaque":
+                return Answer(self.user_info)
+            case other:
+                return Answer({}, 401 if other == "/userinfo" else 404)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

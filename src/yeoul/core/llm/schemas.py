@@ -181,7 +181,7 @@ class ModelInfo(BaseModel):
 
 
 class Models(BaseModel):
-    """The catalogue. ``default`` is the id that `default` stands for, ``default_embedding`` where vectors are wanted."""
+    """The catalogue. ``default`` is the id that `default` stands for, ``default_embedding`` for vectors."""
 
     models: list[ModelInfo]
     default: str | None

