@@ -145,6 +145,11 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Other origins whose pages may call the API (CORS), comma-separated."
     )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names this server answers to, beside addresses in numbers and `localhost`, comma-separated; `*`: "
+        "any. Unset: the name in `public_url`; without that, none other while `host` is this machine alone, else any.",
+    )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default=["127.0.0.1", "::1"],
         description="Proxies whose `X-Forwarded-For` and `-Proto` are believed, comma-separated addresses or networks. "
@@ -338,6 +343,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "allowed_origins",
+        "allowed_hosts",
         "trusted_proxies",
         "compatible_models",
         "compatible_embedding_models",
