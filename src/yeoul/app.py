@@ -1,7 +1,6 @@
 """Composition root of the API process: the core's rooms, every installed product, and the console."""
 
 import asyncio
-import signal
 import socket
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ from yeoul.console.router import install as install_console
 from yeoul.core.auth.router import router as auth_router
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.completions.router import install as install_completions
+from yeoul.core.embeddings.router import router as embeddings_router
 from yeoul.core.http.install import install as install_http
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.router import router as llm_router
@@ -23,7 +23,7 @@ from yeoul.core.runtime.sockets import router as sockets_router
 from yeoul.core.runtime.worker import Worker
 from yeoul.product import installed
 from yeoul.settings import Settings
-from yeoul.worker import running
+from yeoul.worker import running, stop_signals
 
 CLOSE_SECONDS = 5
 """How long open requests may go on once the server has been told to stop; streams are ended at once."""
@@ -52,6 +52,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
     for router in (auth_router, jobs_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)
+    app.include_router(embeddings_router)
     for product in installed():
         for router in product.routers:
             app.include_router(router)
@@ -106,7 +107,7 @@ async def serve(app: FastAPI, listening: socket.socket, ready: Callable[[], None
             services.events.end_all()
         server.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, asked)
     async with app.router.lifespan_context(app):
         await server.serve(sockets=[listening])

@@ -145,6 +145,11 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Other origins whose pages may call the API (CORS), comma-separated."
     )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names this server answers to, beside addresses in numbers and `localhost`, comma-separated; `*`: "
+        "any. Unset: the name in `public_url`; without that, none other while `host` is this machine alone, else any.",
+    )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default=["127.0.0.1", "::1"],
         description="Proxies whose `X-Forwarded-For` and `-Proto` are believed, comma-separated addresses or networks. "
@@ -275,6 +280,11 @@ class Settings(BaseSettings):
         default=None,
         description="What the model id `default` means. Unset: the first configured provider's, else the local model.",
     )
+    default_embedding_model: str | None = Field(
+        default=None,
+        description="What the model id `default` means where embeddings are wanted. Unset: the local model's, else the "
+        "first configured provider's. Vectors of two models cannot be compared.",
+    )
     openai_api_key: SecretStr | None = _key("OPENAI_API_KEY", "OPENAI_API_KEY", description="Key of provider `openai`.")
     openai_base_url: str | None = _url(
         "OPENAI_BASE_URL", "OPENAI_BASE_URL", description="Another address for provider `openai`."
@@ -306,6 +316,10 @@ class Settings(BaseSettings):
     )
     compatible_models: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Model names to list for provider `compatible`, comma-separated."
+    )
+    compatible_embedding_models: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names of models for embeddings to list for provider `compatible`, comma-separated.",
     )
     local_model: str = Field(
         default="smollm2-135m",
@@ -354,7 +368,14 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "allowed_origins", "trusted_proxies", "compatible_models", "worker_kinds", "vault_old_keys", mode="before"
+        "allowed_origins",
+        "allowed_hosts",
+        "trusted_proxies",
+        "compatible_models",
+        "compatible_embedding_models",
+        "worker_kinds",
+        "vault_old_keys",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:

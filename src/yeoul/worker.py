@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from yeoul.core.completions.handlers import complete
+from yeoul.core.embeddings.handlers import embed
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.runtime.services import Services, open_database, open_services
 from yeoul.core.runtime.worker import Worker
@@ -18,6 +19,7 @@ def all_kinds() -> Kinds:
     """The core's kinds and those of every installed product."""
     kinds = Kinds()
     kinds.add(complete)
+    kinds.add(embed)
     for product in installed():
         for kind in product.kinds:
             kinds.add(kind)
@@ -45,6 +47,14 @@ async def running(
             await works.stop()
 
 
+def stop_signals() -> list[signal.Signals]:
+    """What asks a process to stop: also the end of its terminal, unless ``nohup`` has it ignore that."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    return numbers
+
+
 async def work(settings: Settings, ready: Callable[[], None]) -> None:
     """Runs a worker until SIGTERM or Ctrl-C; a second one stops it without waiting for running jobs.
 
@@ -59,7 +69,7 @@ async def work(settings: Settings, ready: Callable[[], None]) -> None:
                 worker.hurry()
             stop.set()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             asyncio.get_running_loop().add_signal_handler(number, asked)
         ready()
         await stop.wait()

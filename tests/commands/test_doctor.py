@@ -260,6 +260,19 @@ def test_a_broker_that_does_not_answer_costs_time_only(yeoul: Yeoul, port: str) 
     assert "very-secret" not in str(found)
 
 
+def test_any_name_is_answered_where_it_listens_to_all(yeoul: Yeoul, port: str) -> None:
+    code, found = look(yeoul, YEOUL_HOST="0.0.0.0", YEOUL_PORT=port)  # noqa: S104  (not bound for long)
+    assert code == 0
+    assert states(found, "names") == ["warning"]
+    assert "names" not in look(yeoul, YEOUL_HOST="0.0.0.0", YEOUL_PORT=port, YEOUL_ALLOWED_HOSTS="*")[1]  # noqa: S104
+
+
+def test_an_embedding_model_that_cannot_be_asked(yeoul: Yeoul, port: str) -> None:
+    code, found = look(yeoul, YEOUL_PORT=port, YEOUL_DEFAULT_EMBEDDING_MODEL="compatible/bge-m3")
+    assert code == 1
+    assert "YEOUL_COMPATIBLE_BASE_URL" in found["embeddings"][0]["mend"]
+
+
 def test_a_local_model_nobody_needs_may_be_missing(yeoul: Yeoul, tmp_path: Path, port: str) -> None:
     code, found = look(yeoul, YEOUL_LOCAL_ENABLED="true", YEOUL_MODELS_DIR=str(tmp_path), YEOUL_PORT=port)
     assert (code, states(found, "local model")) == (0, ["ok"])

@@ -69,6 +69,15 @@ def test_a_first_and_a_second_start(start: Start, embedded_environment: dict[str
     ended(second, signal.SIGTERM)
 
 
+@pytest.mark.parametrize(("command", "ready"), [(("api", "--port", "0"), "Ctrl-C stops"), (("worker",), "ready")])
+def test_the_end_of_its_terminal_ends_it_well(
+    start: Start, environment: dict[str, str], command: tuple[str, ...], ready: str
+) -> None:
+    process = start(*command, env=environment)
+    heard(process, ready)
+    ended(process, signal.SIGHUP)
+
+
 def test_ctrl_c_while_starting(start: Start, environment: dict[str, str]) -> None:
     starting = start("serve", "--port", "0")
     heard(starting, "Starting;")

@@ -41,6 +41,7 @@ class Server:
     port: int = 0
     process: subprocess.Popen[str] | None = None
     log: list[str] = field(default_factory=list)
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -61,6 +62,7 @@ class Server:
             "YEOUL_LEASE_SECONDS": "2",
             "YEOUL_DRAIN_SECONDS": "1",
             "COLUMNS": "200",
+            **self.more,
         }
         command = [str(Path(sys.executable).with_name("yeoul")), "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
@@ -98,9 +100,10 @@ def browser_path() -> str:
     return found
 
 
-def _new_server() -> Generator[Server]:
+def new_server(**more: str) -> Generator[Server]:
+    """A server on data of its own, with settings beside the usual."""
     folder = Path(tempfile.mkdtemp(prefix="yeoul-e2e-"))
-    server = Server(folder)
+    server = Server(folder, more=more)
     try:
         server.start()
         yield server
@@ -112,13 +115,13 @@ def _new_server() -> Generator[Server]:
 @pytest.fixture(scope="session")
 def server(browser_path: str) -> Generator[Server]:
     """The server most tests share; each has users of its own."""
-    yield from _new_server()
+    yield from new_server()
 
 
 @pytest.fixture
 def own_server(browser_path: str) -> Generator[Server]:
     """A server nobody has registered at, which the test may stop and start."""
-    yield from _new_server()
+    yield from new_server()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -20,6 +20,7 @@ from yeoul import __version__
 from yeoul.commands.settings import variables
 from yeoul.commands.terminal import console
 from yeoul.core.base.errors import YeoulError
+from yeoul.core.http.hosts import allowed_hosts
 from yeoul.core.llm import weights
 from yeoul.core.llm.catalogue import Catalogue
 from yeoul.core.llm.providers.registry import PROVIDERS
@@ -148,6 +149,21 @@ def models(settings: Settings) -> Iterator[Finding]:
             yield problem("default model", f"{default} cannot be asked", error.detail)
             return
     yield ok("default model", default)
+    embeds = catalogue.default_embedding()
+    try:
+        yield ok("embeddings", catalogue.embedding_route(embeds).id)
+    except YeoulError as error:
+        if settings.default_embedding_model is not None:
+            yield problem("embeddings", f"{embeds} cannot be asked", error.detail)
+        else:
+            yield ok("embeddings", f"none can be made: {error.detail}")
+
+
+def names(settings: Settings) -> Iterator[Finding]:
+    """Whether the server answers to any name at all."""
+    if allowed_hosts(settings) is None and "*" not in settings.allowed_hosts:
+        mend = "Set YEOUL_PUBLIC_URL, or YEOUL_ALLOWED_HOSTS to the names it has; `*` says that any will do."
+        yield warning("names", f"it listens on {settings.host} and answers to any name", mend)
 
 
 def _local_model(settings: Settings, *, needed: bool) -> Iterator[Finding]:

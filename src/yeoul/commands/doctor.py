@@ -43,7 +43,14 @@ def _findings() -> Iterator[Finding]:
     quiet(settings)
     yield ok("settings", "all acceptable; `yeoul settings` shows them")
     yield from checks.unknown_variables()
-    for check in (checks.data_folder, checks.free_space, database_checks.database, checks.port, checks.models):
+    for check in (
+        checks.data_folder,
+        checks.free_space,
+        database_checks.database,
+        checks.port,
+        checks.names,
+        checks.models,
+    ):
         name = check.__name__.replace("_", " ")
         try:
             yield from check(settings)

@@ -62,11 +62,13 @@ async def job(request: Request, principal: OptionalPrincipal, job_id: str) -> Re
 
 
 @router.get("/settings")
-async def settings(request: Request, principal: OptionalPrincipal) -> Response:
-    """Theme, language, account."""
+async def settings(
+    request: Request, principal: OptionalPrincipal, services: CurrentServices, error: str | None = None
+) -> Response:
+    """Theme, language, account, who is signed in where, keys. ``error``: the code of a link that did not come about."""
     if principal is None:
         return _not_signed_in(request)
-    return render(request, "settings.html")
+    return render(request, "settings.html", providers=_providers(services), error=error)
 
 
 @router.post("/settings")
@@ -97,14 +99,27 @@ async def sign_in(
     services: CurrentServices,
     next: str = "/",  # noqa: A002  (its name in the address)
     ended: bool = False,  # noqa: FBT001, FBT002
+    error: str | None = None,
 ) -> Response:
-    """The sign-in form. ``ended``: a session has just ended, so there is nothing to refresh."""
+    """The sign-in form. ``ended``: a session has just ended, so there is nothing to refresh.
+
+    ``error``: the code of a sign-in at a provider that did not come about (``core/auth/outside/router``).
+    """
     if principal is not None:
         return RedirectResponse(_local(next), 303)
-    if signed_in_before(request) and not ended:
+    if signed_in_before(request) and not ended and error is None:
         return render(request, "resume.html", next=_local(next))
     first = await _is_first(services)
-    return render(request, "signin.html", next=_local(next), ended=ended, first=first, open=_is_open(services))
+    return render(
+        request,
+        "signin.html",
+        next=_local(next),
+        ended=ended,
+        first=first,
+        open=_is_open(services),
+        providers=_providers(services),
+        error=error,
+    )
 
 
 @router.get("/register")
@@ -148,6 +163,14 @@ def _is_id(text: str) -> bool:
 
 def _is_open(services: Services) -> bool:
     return services.settings.registration == "open"
+
+
+def _providers(services: Services) -> list[dict[str, str]]:
+    """What ``GET /api/auth/providers`` lists, and whose tokens each brings."""
+    return [
+        {"name": one.name, "label": one.label or one.name, "issuer": one.issuer}
+        for one in services.settings.all_oidc_providers
+    ]
 
 
 async def _is_first(services: Services) -> bool:

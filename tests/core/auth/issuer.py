@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -88,6 +88,7 @@ class FakeIssuer:
         self.codes: dict[str, dict[str, str]] = {}
         self.id_claims: dict[str, Any] = {}
         self.user_info: dict[str, Any] = {}
+        self.denies = False
         self.metadata: dict[str, Any] = {
             "issuer": url,
             "authorization_endpoint": f"{url}/authorize",
@@ -122,6 +123,14 @@ class FakeIssuer:
         self.codes[code] = asked
         return {"code": code, "state": asked["state"]}
 
+    def _authorization_endpoint(self, asked: Asked) -> Answer:
+        """Its page for browsers: everybody is signed in already, and sent back at once."""
+        code = f"code-{len(self.asked)}"
+        self.codes[code] = asked.query
+        back = {"error": "access_denied"} if self.denies else {"code": code}
+        query = urlencode(back | {"state": asked.query["state"]})
+        return Answer(b"", 303, {"Location": f"{asked.query['redirect_uri']}?{query}"})
+
     def _token_endpoint(self, asked: Asked) -> Answer:
         wanted = self.codes.pop(asked.form.get("code", ""), None)  # good for one use
         if wanted is None:
@@ -134,21 +143,22 @@ class FakeIssuer:
         return Answer({"id_token": self.token(**claims), "access_token": "opaque", "token_type": "Bearer"})
 
     def answer(self, asked: Asked) -> Answer:
-        if asked.path in self.answers:
-            return self.answers[asked.path]
+        return self.answers.get(asked.path) or self._good_answer(asked)
+
+    def _good_answer(self, asked: Asked) -> Answer:
         match asked.path:
             case "/.well-known/openid-configuration":
                 return Answer(self.metadata)
             case "/jwks":
                 return Answer({"keys": self.keys})
+            case "/authorize":
+                return self._authorization_endpoint(asked)
             case "/token":
                 return self._token_endpoint(asked)
-            case "/userinfo":
-                return (
-                    Answer(self.user_info) if asked.headers.get("authorization") == "Bearer opaque" else Answer({}, 401)
-                )
-            case _:
-                return Answer({}, 404)
+            case "/userinfo" if asked.headers.get("authorization") == "Bearer opaque":
+                return Answer(self.user_info)
+            case other:
+                return Answer({}, 401 if other == "/userinfo" else 404)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):

@@ -1,13 +1,15 @@
 """LISTEN and NOTIFY: rings that are lost, too long, nonsense, or fall into a broken connection."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, MutableMapping
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer, _payloads
@@ -53,6 +55,27 @@ async def test_a_broken_connection_is_made_again_and_everybody_told(urls: Databa
     stream = uuid4()
     notify(urls, str(stream))
     assert await heard.next() == [stream]
+
+
+async def test_an_outage_is_told_once(database: Database) -> None:
+    heard, hub = Heard(), ListenHub(database)
+    hub.on(STREAMS_GREW, heard.rings.put_nowait)
+    there, database.service_url = database.service_url, "postgresql://nobody@/nothing?host=/nowhere"
+    third = asyncio.Event()
+
+    def count(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if len(lines) == 2:
+            third.set()
+        return event
+
+    with capture_logs(processors=[count]) as lines:
+        starting = asyncio.create_task(hub.start())
+        await asyncio.wait_for(third.wait(), 10)
+        database.service_url = there
+        await starting
+        assert await heard.next() == []
+    await hub.stop()
+    assert [line["log_level"] for line in lines] == ["warning", *["debug"] * (len(lines) - 2), "info"]
 
 
 async def test_nonsense_does_not_end_the_listening(urls: DatabaseUrls, heard: Heard) -> None:

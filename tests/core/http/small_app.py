@@ -31,8 +31,8 @@ class SmallServices:
 
 def settings_with(**values: Any) -> Settings:
     """Settings that read nothing from this machine."""
-    given = {"secret_key": "0123456789abcdef0123456789abcdef", "database_url": "postgresql://nowhere", **values}
-    return Settings(_env_file=None, **given)
+    given = {"secret_key": "0123456789abcdef0123456789abcdef", "database_url": "postgresql://nowhere"}
+    return Settings(_env_file=None, **{**given, "allowed_hosts": ["*"], **values})
 
 
 def small_app(settings: Settings, database: Database | None = None) -> FastAPI:

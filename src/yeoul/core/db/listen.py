@@ -64,7 +64,7 @@ class ListenHub:
                 await self._task
 
     async def _run(self) -> NoReturn:
-        delay = 0.1
+        delay, away = 0.1, False
         while True:
             try:
                 async with await connect(self._database.service_url, "listen") as connection:
@@ -72,13 +72,18 @@ class ListenHub:
                         await connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
                     self.connected_since = asyncio.get_running_loop().time()
                     self._connected.set()
-                    delay = 0.1
+                    if away:
+                        log.info("listening again")
+                    delay, away = 0.1, False
                     for channel in self._listeners:
                         self._dispatch(channel, "")
                     async for notification in connection.notifies():
                         self._dispatch(notification.channel, notification.payload)
             except (psycopg.Error, OSError) as error:
-                log.warning("lost the listening connection, connecting again", error=str(error).strip(), delay=delay)
+                # Once for each time it goes: the tries that follow have nothing new to say.
+                tell = log.debug if away else log.warning
+                tell("lost the listening connection, connecting again", error=str(error).strip(), delay=delay)
+                away = True
             self.connected_since = None
             await asyncio.sleep(delay)
             delay = min(delay * 2, 2)

@@ -5,6 +5,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from yeoul.core.http import health, metrics, problems
 from yeoul.core.http.body_limit import BodyLimitMiddleware
+from yeoul.core.http.hosts import HostMiddleware, allowed_hosts
 from yeoul.core.http.middleware import ErrorBarrierMiddleware, RequestContextMiddleware
 from yeoul.core.http.security_headers import SecurityHeadersMiddleware
 from yeoul.settings import Settings
@@ -15,10 +16,13 @@ _EXPOSED = ["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Reque
 def install(app: FastAPI, settings: Settings) -> None:
     """Adds middlewares, error handlers, ``/health``, ``/up``, ``/ready`` and ``/metrics``.
 
-    From the outside in: request id, log and numbers → security headers → CORS → error barrier → body limit → routes.
+    From the outside in: request id, log and numbers → security headers → CORS → error barrier → host → body limit →
+    routes.
     ``app.state.services`` must give ``settings`` and ``readiness`` by the time of the first request.
     """
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    if (names := allowed_hosts(settings)) is not None:
+        app.add_middleware(HostMiddleware, names=names)
     app.add_middleware(ErrorBarrierMiddleware)
     if settings.allowed_origins:
         app.add_middleware(

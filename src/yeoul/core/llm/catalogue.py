@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from yeoul.core.llm import prices
-from yeoul.core.llm.errors import ModelNotReady, UnknownModel
+from yeoul.core.llm.errors import ModelNotReady, RequestRejected, UnknownModel
 from yeoul.core.llm.providers.base import KnownModel, Provider
 from yeoul.core.llm.providers.registry import PROVIDERS
 from yeoul.core.llm.schemas import DEFAULT_MODEL, ModelInfo, Prices
@@ -35,10 +35,28 @@ class Catalogue:
     def route(self, model: str) -> Route:
         """Where a model id leads.
 
-        Raises ``UnknownModel`` for an id nobody answers for, ``ModelNotReady`` when something must be set up first.
+        Raises ``UnknownModel`` for an id nobody answers for, ``ModelNotReady`` when something must be set up first,
+        and ``RequestRejected`` for a model that makes embeddings alone.
         """
-        if model == DEFAULT_MODEL:
-            model = self.default()
+        route = self._route(self.default() if model == DEFAULT_MODEL else model)
+        if route.model.embeds:
+            raise RequestRejected(f"`{route.id}` makes embeddings, no text: use it at /v1/embeddings.", model=route.id)
+        return route
+
+    def embedding_route(self, model: str) -> Route:
+        """Where an id of a model for embeddings leads; raises as ``route`` does, here for a model that makes none."""
+        route = self._route(self.default_embedding() if model == DEFAULT_MODEL else model)
+        if not route.model.embeds and route.model in route.provider.models(self._settings):
+            usable = ", ".join(f"`{one}`" for one in self._embedding_ids(usable=True)) or "none is set up"
+            hint = (
+                " If it does, name it in YEOUL_COMPATIBLE_EMBEDDING_MODELS."
+                if route.provider.name == "compatible"
+                else ""
+            )
+            raise RequestRejected(f"`{route.id}` makes no embeddings. Models that do: {usable}.{hint}", model=route.id)
+        return route
+
+    def _route(self, model: str) -> Route:
         provider_name, _, name = model.partition("/")
         provider = PROVIDERS.get(provider_name)
         if provider is None or not name:
@@ -46,9 +64,11 @@ class Catalogue:
             raise UnknownModel(
                 f"There is no model `{model}`. A model's name begins with its provider: {known}. {_LIST}", model=model
             )
-        if (missing := provider.missing(self._settings)) is not None:
+        found = provider.find(name, self._settings)
+        missing = provider.missing(self._settings) if found is None else provider.lacks(found, self._settings)
+        if missing is not None:
             raise ModelNotReady(missing, model=model)
-        if (found := provider.find(name, self._settings)) is None:
+        if found is None:
             raise UnknownModel(f"There is no model `{model}` here. {_LIST}", model=model)
         return Route(provider, found)
 
@@ -63,10 +83,32 @@ class Catalogue:
                 raise UnknownModel("YEOUL_DEFAULT_MODEL cannot be `default`: name a model.", model=chosen)
             return chosen
         for provider in PROVIDERS.values():
-            models = provider.models(self._settings)
-            if models and provider.missing(self._settings) is None:
-                return f"{provider.name}/{models[0].name}"
+            first = next((model for model in provider.models(self._settings) if not model.embeds), None)
+            if first is not None and provider.lacks(first, self._settings) is None:
+                return f"{provider.name}/{first.name}"
         return f"local/{PROVIDERS['local'].models(self._settings)[0].name}"
+
+    def default_embedding(self) -> str:
+        """The id `default` stands for where embeddings are wanted.
+
+        The setting's, else the local model, else the first of a provider that is set up. The local one goes first, so
+        that a vendor's key which is added later does not put new vectors into another space than the old ones.
+        """
+        if (chosen := self._settings.default_embedding_model) is not None:
+            if chosen == DEFAULT_MODEL:
+                raise UnknownModel("YEOUL_DEFAULT_EMBEDDING_MODEL cannot be `default`: name a model.", model=chosen)
+            return chosen
+        usable = self._embedding_ids(usable=True)
+        local = next((one for one in self._embedding_ids(usable=False) if one.startswith("local/")), "")
+        return local if local in usable or not usable else usable[0]
+
+    def _embedding_ids(self, *, usable: bool) -> list[str]:
+        return [
+            f"{provider.name}/{model.name}"
+            for provider in PROVIDERS.values()
+            for model in provider.models(self._settings)
+            if model.embeds and not (usable and provider.lacks(model, self._settings))
+        ]
 
     def models(self) -> list[ModelInfo]:
         """Every listed model, the usable ones first. Reads the price list once: call it off the event loop."""
@@ -87,9 +129,9 @@ class Catalogue:
         price = None
         if provider.free:
             price = Prices(input=Decimal(0), output=Decimal(0))
-        elif facts is not None and facts.input is not None and facts.output is not None:
-            price = Prices(input=facts.input, output=facts.output)
-        reason = provider.missing(self._settings)
+        elif facts is not None and facts.input is not None and (facts.output is not None or model.embeds):
+            price = Prices(input=facts.input, output=facts.output or Decimal(0))
+        reason = provider.lacks(model, self._settings)
         model_id = f"{provider.name}/{model.name}"
         return ModelInfo(
             id=model_id,
@@ -102,4 +144,5 @@ class Catalogue:
             available=reason is None,
             reason=reason,
             default=model_id == default,
+            dimensions=model.dimensions,
         )

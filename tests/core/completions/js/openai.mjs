@@ -1,7 +1,7 @@
 // /v1 through OpenAI's own JavaScript client, and through the AI SDK's provider for it.
 import assert from "node:assert/strict";
 import { createOpenAI } from "@ai-sdk/openai";
-import { generateText, streamText } from "ai";
+import { embedMany, generateText, streamText } from "ai";
 import OpenAI from "openai";
 import { ADDRESS, ENDLESS, SLOW, SLOW_TEXT, TOKEN, WORDS } from "./shared.mjs";
 
@@ -25,6 +25,17 @@ assert.equal((await stream.totalUsage()).total_tokens, 22);
 const refused = await client.chat.completions.create({ model: "fake/echo", messages: ask("hi"), n: 2 }).catch((e) => e);
 assert.ok(refused instanceof OpenAI.BadRequestError);
 assert.deepEqual([refused.param, refused.code], ["n", "unsupported_parameter"]);
+
+// The client asks for base64 and gives numbers.
+const vectors = await client.embeddings.create({ model: "fake/embedding", input: [WORDS, WORDS, "something else"] });
+assert.deepEqual(vectors.data[0].embedding, vectors.data[1].embedding);
+assert.notDeepEqual(vectors.data[0].embedding, vectors.data[2].embedding);
+assert.equal(vectors.data[0].embedding.length, 64);
+const plain = { model: "fake/embedding", input: WORDS, encoding_format: "float", dimensions: 16 };
+assert.equal((await client.embeddings.create(plain)).data[0].embedding.length, 16);
+const tokens = await client.embeddings.create({ model: "fake/embedding", input: [1, 2] }).catch((error) => error);
+assert.ok(tokens instanceof OpenAI.BadRequestError);
+assert.equal(tokens.param, "input");
 
 const live = client.responses.stream({ model: "fake/echo", input: WORDS });
 assert.equal((await live.finalResponse()).output_text, WORDS);
@@ -56,4 +67,8 @@ for (const model of [provider.chat("fake/echo"), provider.responses("fake/echo")
   assert.equal(await streamed.text, WORDS);
   assert.equal((await streamed.usage).outputTokens, 11);
 }
+const model = provider.embedding("fake/embedding");
+const { embeddings, usage } = await embedMany({ model, values: [WORDS, "something else"] });
+assert.deepEqual(embeddings.map((one) => one.length), [64, 64]);
+assert.equal(usage.tokens, 13);
 console.log("ok");

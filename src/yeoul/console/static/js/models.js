@@ -14,7 +14,7 @@ let known = null;
 
 /** The catalogue, read once a page. */
 export async function models() {
-  known ??= (await get("/api/models")).models;
+  known ??= (await get("/api/models")).models.filter((model) => model.capabilities.includes("text"));
   return known;
 }
 

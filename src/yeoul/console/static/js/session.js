@@ -36,8 +36,11 @@ export function leave({ ended = true } = {}) {
   location.replace(query.size ? `/signin?${query}` : "/signin");
 }
 
-export async function signOut() {
-  await fetch("/api/auth/logout", { method: "POST" });
+export async function signOut({ everywhere = false } = {}) {
+  let response = await fetch(`/api/auth/logout${everywhere ? "?everywhere=true" : ""}`, { method: "POST" });
+  // Ending every session takes an open one; ending this one does not.
+  if (everywhere && response.status === 401 && (await renew(Date.now()))) response = await fetch("/api/auth/logout?everywhere=true", { method: "POST" });
+  if (everywhere && !response.ok && response.status !== 401) throw new TypeError(`logout answered ${response.status}`);
   channel?.postMessage("signed out");
   leave({ ended: false });
 }

@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yeoul.core.llm.errors import RequestRejected
 from yeoul.core.llm.schemas import Capability, Parameters
 from yeoul.settings import Settings
 
 if TYPE_CHECKING:  # over a second to import, and the catalogue needs none of it
+    from pydantic_ai.embeddings import EmbeddingModel
     from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
 
@@ -23,6 +25,15 @@ class KnownModel:
     capabilities: tuple[Capability, ...] = ("text", "stream")
     ignores: frozenset[str] = frozenset()
     """Parameters it does nothing with, beside those all of its provider's models ignore."""
+    missing: Callable[[Settings], str | None] | None = None
+    """What to do before it can be used, where that is not what its provider's other models need."""
+    dimensions: int | None = None
+    """Numbers in its vectors, of a model for embeddings."""
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it makes embeddings, and nothing else."""
+        return "embeddings" in self.capabilities
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,8 @@ class Provider:
     """Calls it can answer at a time; None: as many as we like."""
     key_name: str | None = None
     """The environment variable of its key, for words."""
+    passes_input_type: bool = False
+    """Whether an ``input_type`` that was asked for is sent on to its server."""
 
     def find(self, name: str, settings: Settings) -> KnownModel | None:
         """The model of this name; None when there is none."""
@@ -55,7 +68,13 @@ class Provider:
 
     def honours(self, model: KnownModel) -> list[str]:
         """The parameters a model honours."""
+        if model.embeds:
+            return [name for name in ("dimensions", "input_type") if name not in model.ignores]
         return [name for name in Parameters.model_fields if name not in self.ignores | model.ignores]
+
+    def lacks(self, model: KnownModel, settings: Settings) -> str | None:
+        """What to do before this model can be used; None when it can."""
+        return (model.missing or self.missing)(settings)
 
 
 class Connection(ABC):
@@ -67,6 +86,10 @@ class Connection(ABC):
     @abstractmethod
     async def model(self, name: str) -> "Model":
         """The model of this name, ready to be called. Raises a ``ModelError`` when it cannot be."""
+
+    async def embedder(self, name: str) -> "EmbeddingModel":
+        """The model of this name that makes embeddings, ready to be called. Raises a ``ModelError`` without one."""
+        raise RequestRejected(f"`{name}` makes no embeddings. GET /api/models shows which models do.", model=name)
 
     async def aclose(self) -> None:
         """Closes it for good."""

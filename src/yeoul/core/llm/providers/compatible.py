@@ -1,5 +1,8 @@
-"""Any server that speaks OpenAI's chat completions: Ollama, vLLM, LM Studio, a gateway of one's own."""
+"""Any server that speaks OpenAI's chat completions or embeddings: Ollama, vLLM, LM Studio, a gateway of one's own."""
 
+from functools import partial
+
+from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
@@ -12,4 +15,10 @@ def connect(settings: Settings) -> SdkConnection:
     provider = OpenAICompatibleProvider(
         "compatible", base_url=settings.compatible_base_url or "", api_key=secret(settings.compatible_api_key)
     )
-    return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider))
+    provider.client.max_retries = 0  # embeddings take no settings of their own for it
+    return SdkConnection(
+        settings,
+        provider,
+        lambda name: OpenAIChatModel(name, provider=provider),
+        embeds=partial(OpenAIEmbeddingModel, provider=provider),
+    )

@@ -8,6 +8,7 @@
 ``fake/blocked``    two words, then a safety filter
 ``fake/silent``     never says anything
 ``fake/error-…``    fails like a provider with that HTTP status; ``error-context``: as if the context were too long
+``fake/embedding``  vectors of 64 numbers: texts that share words are near each other
 ==================  ====================================================================================================
 
 A token is a word here. All of them honour ``max_tokens``.
@@ -48,6 +49,7 @@ from pydantic_ai.usage import RequestUsage
 
 from yeoul.core.llm.errors import RequestRejected
 from yeoul.core.llm.providers.base import Connection
+from yeoul.core.llm.providers.fake_embedding import FakeEmbedding
 from yeoul.settings import Settings
 
 _FINISHES: dict[str, tuple[FinishReason, dict[str, Any]]] = {
@@ -270,6 +272,10 @@ class FakeConnection(Connection):
     async def model(self, name: str) -> FakeModel:
         """The scripted model of this name."""
         return self._models.setdefault(name, FakeModel(name))
+
+    async def embedder(self, name: str) -> FakeEmbedding:
+        """The scripted model that makes embeddings."""
+        return FakeEmbedding(name)
 
 
 def connect(settings: Settings) -> FakeConnection:  # noqa: ARG001  (a provider's signature)

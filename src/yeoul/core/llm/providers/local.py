@@ -5,13 +5,16 @@ It runs in a process of ours, or apart (``yeoul llm``) at the address in ``local
 
 import asyncio
 
+from pydantic_ai.embeddings import EmbeddingModel
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
+from yeoul.core.llm.embedder import Embedder
 from yeoul.core.llm.local import LocalServer
 from yeoul.core.llm.providers.base import Connection
+from yeoul.core.llm.providers.e5 import E5Model
 from yeoul.core.llm.providers.openai import STRICT
 from yeoul.core.llm.providers.sdk import SdkConnection
 from yeoul.settings import Settings
@@ -27,6 +30,7 @@ class LocalConnection(Connection):
         self.settings = ModelSettings(max_retries=0, timeout=settings.model_timeout_seconds, max_tokens=_LONGEST_ANSWER)
         self._all = settings
         self._server = LocalServer(settings)
+        self._embedder = Embedder(settings)
         self._sdk: SdkConnection | None = None
         self._address: str | None = None
         self._changing = asyncio.Lock()
@@ -45,8 +49,13 @@ class LocalConnection(Connection):
                 self._address = address
             return await self._sdk.model(name)
 
+    async def embedder(self, name: str) -> EmbeddingModel:
+        """The model for embeddings, in a process of its own."""
+        return E5Model(name, self._embedder)
+
     async def aclose(self) -> None:
-        """Ends the process."""
+        """Ends the processes."""
+        await self._embedder.stop()
         if self._sdk is not None:
             await self._sdk.aclose()
         await self._server.stop()
@@ -58,6 +67,13 @@ def connect(settings: Settings) -> Connection:
         return LocalConnection(settings)
     url = f"{settings.local_url.rstrip('/')}/v1"
     provider = OpenAICompatibleProvider("local", base_url=url, api_key=settings.local_token)
-    made = SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT))
+    embedder = Embedder(settings)
+    made = SdkConnection(
+        settings,
+        provider,
+        lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT),
+        closes=embedder.stop,
+        embeds=lambda name: E5Model(name, embedder),
+    )
     made.settings["max_tokens"] = _LONGEST_ANSWER
     return made

@@ -1,5 +1,8 @@
 """OpenAI, by its chat completions API."""
 
+from functools import partial
+
+from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -17,4 +20,10 @@ def connect(settings: Settings) -> SdkConnection:
     provider = OpenAIProvider(
         base_url=settings.openai_base_url or None, api_key=secret(settings.openai_api_key) or "none"
     )
-    return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT))
+    provider.client.max_retries = 0  # embeddings take no settings of their own for it
+    return SdkConnection(
+        settings,
+        provider,
+        lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT),
+        embeds=partial(OpenAIEmbeddingModel, provider=provider),
+    )

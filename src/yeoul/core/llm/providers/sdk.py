@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from pydantic import SecretStr
+from pydantic_ai.embeddings import EmbeddingModel
 from pydantic_ai.models import Model
 from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
@@ -17,8 +18,8 @@ from yeoul.settings import Settings
 class SdkConnection(Connection):
     """A provider behind an HTTP API.
 
-    ``build`` makes its model of a name. ``aclose`` closes the provider's HTTP client, and calls ``closes`` for one that
-    is not the provider's own.
+    ``build`` makes its model of a name, ``embeds`` the one for embeddings, where it has some. ``aclose`` closes the
+    provider's HTTP client, and calls ``closes`` for what is not the provider's own.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class SdkConnection(Connection):
         build: Callable[[str], Model],
         *,
         closes: Callable[[], Awaitable[None]] | None = None,
+        embeds: Callable[[str], EmbeddingModel] | None = None,
     ) -> None:
         self.settings = ModelSettings(
             max_retries=0,  # the gateway retries, who knows what was already said
@@ -35,6 +37,7 @@ class SdkConnection(Connection):
         )
         self._provider = provider
         self._build = build
+        self._embeds = embeds
         self._models: dict[str, Model] = {}
         self._open = AsyncExitStack()
         self._entered = False
@@ -43,13 +46,23 @@ class SdkConnection(Connection):
 
     async def model(self, name: str) -> Model:
         """The model of this name."""
-        if not self._entered:
-            self._entered = True
-            await self._open.enter_async_context(self._provider)
+        await self._enter()
         if name not in self._models:
             # In a thread: the first model of an SDK imports more of it and reads the price list.
             self._models[name] = await asyncio.to_thread(self._build, name)
         return self._models[name]
+
+    async def embedder(self, name: str) -> EmbeddingModel:
+        """The model of this name that makes embeddings; raises ``RequestRejected`` where the provider has none."""
+        if self._embeds is None:
+            return await super().embedder(name)
+        await self._enter()
+        return self._embeds(name)
+
+    async def _enter(self) -> None:
+        if not self._entered:
+            self._entered = True
+            await self._open.enter_async_context(self._provider)
 
     async def aclose(self) -> None:
         """Closes the HTTP client."""

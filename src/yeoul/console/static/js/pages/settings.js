@@ -1,5 +1,6 @@
 // Settings: theme and language are a plain form; the account comes from the API.
 
+import { mountAccess } from "../access.js";
 import { get } from "../api.js";
 import { action, field, part, say, show } from "../dom.js";
 import { tell } from "../errors.js";
@@ -26,6 +27,8 @@ export function mount(main, signal) {
     event.currentTarget.disabled = true;
     await signOut();
   }, listen);
+
+  mountAccess(main, signal);
 
   get("/api/me", { signal }).then(
     (me) => {

@@ -1,0 +1,50 @@
+"""``POST /v1/embeddings``: OpenAI's embeddings, at once and outside the queue; nothing is kept.
+
+Errors leave in OpenAI's shape, as everything under ``/v1`` does (``core/completions/router``).
+"""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from pydantic_core import to_json
+
+from yeoul.core.auth.dependencies import CurrentPrincipal
+from yeoul.core.embeddings.schemas import OpenAIEmbeddingRequest, openai_answer
+from yeoul.core.llm.schemas import EmbeddingRequest, Embeddings
+from yeoul.core.runtime.dependencies import CurrentServices
+from yeoul.core.runtime.services import Services
+
+_CLIENT_LEFT = 499
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+
+@router.post("/embeddings", responses={200: {"content": {"application/json": {}}}})
+async def create_embeddings(
+    body: OpenAIEmbeddingRequest, request: Request, _: CurrentPrincipal, services: CurrentServices
+) -> Response:
+    """OpenAI's embeddings. Closing the connection ends the call. Much text is for a job of the kind `llm.embed`."""
+    made = await _while_listened_to(request, services, body.question())
+    if made is None:
+        return Response(status_code=_CLIENT_LEFT)
+    # In a thread: two thousand vectors are megabytes of JSON.
+    content = await asyncio.to_thread(lambda: to_json(openai_answer(made, body.encoding_format or "float")))
+    return Response(content, media_type="application/json")
+
+
+async def _while_listened_to(request: Request, services: Services, question: EmbeddingRequest) -> Embeddings | None:
+    """The embeddings; null when the client left first, and they are given up."""
+    working = asyncio.create_task(services.gateway.embed(question))
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

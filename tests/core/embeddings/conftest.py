@@ -1,0 +1,3 @@
+from tests.core.completions.conftest import account, openai, token
+
+__all__ = ["account", "openai", "token"]
