@@ -162,3 +162,6 @@ FROM claim_jobs(%s, %s, %s)
 
 STEP = "SELECT output::text FROM steps WHERE root_id = %s AND name = %s"
 """A finished step's output."""
+
+TRACEPARENT = "SELECT traceparent FROM jobs WHERE id = %s"
+"""The trace a job's attempts belong to."""

@@ -18,6 +18,7 @@ from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.doorbells.factory import open_doorbell
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.telemetry import tracing
 from yeoul.settings import Settings
 
 DATABASE_NAME = "yeoul"
@@ -88,6 +89,8 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
     after adding a worker.
     """
     async with AsyncExitStack() as stack:
+        await asyncio.to_thread(tracing.start, settings)
+        stack.push_async_callback(asyncio.to_thread, tracing.stop)
         database = Database(urls.app, urls.service, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
         listen, ringer = ListenHub(database), Ringer(database)

@@ -1,5 +1,6 @@
 """Submitting: the one way a job comes into being, in the caller's transaction."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,7 +18,9 @@ from yeoul.core.jobs.kinds import Kind
 from yeoul.core.jobs.repository import NewJob
 from yeoul.core.jobs.schemas import TERMINAL, JobSubmit
 from yeoul.core.jobs.tables import Job
+from yeoul.core.runtime import traced
 from yeoul.core.runtime.services import Services
+from yeoul.core.telemetry import tracing
 
 ADMIN_MAX_PRIORITY = 9
 
@@ -32,10 +35,11 @@ async def submit(
     run_at: datetime | None = None,
     max_attempts: int | None = None,
     retry_of: UUID | None = None,
+    link: str | None = None,
 ) -> Job:
     """Inserts a job of the user in scope. Workers are told once the transaction has committed.
 
-    Raises ``TooLarge`` and ``TooManyQueued``.
+    ``link`` is the trace of a job this one repeats. Raises ``TooLarge`` and ``TooManyQueued``.
     """
     value = given.model_dump(mode="json", exclude_unset=True)
     settings = services.settings
@@ -52,7 +56,9 @@ async def submit(
         max_attempts=max_attempts or kind.max_attempts or settings.max_attempts,
         retry_of=retry_of,
     )
-    job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
+    with traced.submit(new, link):
+        new = replace(new, traceparent=tracing.traceparent())
+        job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
     if job is None:
         raise TooManyQueued(
             f"You have {settings.max_queued_per_user:,} jobs waiting, and that is the most. "
@@ -97,4 +103,5 @@ async def retry(session: AsyncSession, services: Services, job_id: UUID) -> Job:
         priority=old.priority,
         max_attempts=old.max_attempts,
         retry_of=old.id,
+        link=old.traceparent,
     )
