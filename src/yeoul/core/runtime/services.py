@@ -17,6 +17,7 @@ from yeoul.core.events.hub import EventHub
 from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.doorbells.factory import open_doorbell
 from yeoul.core.jobs.kinds import Kinds
+from yeoul.core.jobs.statistics import Statistics
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.telemetry import tracing
 from yeoul.settings import Settings
@@ -45,7 +46,12 @@ class Services:
     events: EventHub
     gateway: Gateway
     kinds: Kinds
+    statistics: Statistics
     readiness: dict[str, Check] = field(default_factory=dict)
+
+    async def before_metrics(self) -> None:
+        """Reads what metrics show of the whole installation; asked for at each scrape."""
+        await self.statistics.refresh()
 
 
 @asynccontextmanager
@@ -102,7 +108,10 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
         stack.push_async_callback(doorbell.stop)
         gateway = Gateway(settings)
         stack.push_async_callback(gateway.aclose)
-        services = Services(settings, database, listen, ringer, doorbell, events, gateway, kinds)
+        statistics = Statistics(database)
+        statistics.register()
+        stack.callback(statistics.unregister)
+        services = Services(settings, database, listen, ringer, doorbell, events, gateway, kinds, statistics)
         services.readiness |= {
             "database": lambda: _database_answers(database),
             "migrations": lambda: _migrated(database),

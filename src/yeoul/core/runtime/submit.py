@@ -13,7 +13,7 @@ from yeoul.core.base.errors import TooLarge
 from yeoul.core.base.ids import new_id
 from yeoul.core.db.database import after_commit
 from yeoul.core.jobs import repository, service
-from yeoul.core.jobs.errors import InvalidJobInput, JobNotFinished, PriorityNotAllowed, TooManyQueued
+from yeoul.core.jobs.errors import InvalidJobInput, JobNotFailed, JobNotFinished, PriorityNotAllowed, TooManyQueued
 from yeoul.core.jobs.kinds import Kind
 from yeoul.core.jobs.repository import NewJob
 from yeoul.core.jobs.schemas import TERMINAL, JobSubmit
@@ -105,3 +105,11 @@ async def retry(session: AsyncSession, services: Services, job_id: UUID) -> Job:
         retry_of=old.id,
         link=old.traceparent,
     )
+
+
+async def retry_failed(session: AsyncSession, services: Services, job_id: UUID) -> Job:
+    """The same for one of many, which nobody has looked at one by one: raises ``JobNotFailed`` when it went well."""
+    old = await service.get(session, job_id)
+    if old.status == "succeeded":
+        raise JobNotFailed("This job has succeeded. To run it again all the same, retry it by itself.")
+    return await retry(session, services, job_id)
