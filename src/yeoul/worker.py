@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 from yeoul.core.completions.handlers import complete
 from yeoul.core.jobs.kinds import Kinds
-from yeoul.core.telemetry.metrics import serving_metrics
 from yeoul.core.runtime.services import Services, open_database, open_services
 from yeoul.core.runtime.worker import Worker
+from yeoul.core.telemetry.metrics import serving_metrics
 from yeoul.product import installed
 from yeoul.schema import METADATA
 from yeoul.settings import Settings

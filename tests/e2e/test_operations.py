@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import httpx
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.conftest import IN_BROWSER, PASSWORD, NewContext, Server, Watch, ended, post, sign_up, submit
@@ -39,7 +37,9 @@ async def test_operations_follow_the_queue(own_server: Server, new_context: NewC
     chart = page.get_by_role("img", name="2 ended, 1 of them failed.")
     await expect(chart).to_be_visible()
     assert await chart.locator("rect.bad").count() == 1
-    await expect(page.get_by_role("region", name="The last hour by five minutes").get_by_role("row")).not_to_have_count(1)
+    await expect(page.get_by_role("region", name="The last hour by five minutes").get_by_role("row")).not_to_have_count(
+        1
+    )
     assert await page.evaluate("window.stays")
     await page.get_by_role("link", name="Failed jobs of everybody").click()
     await expect(page.locator(".failed-row")).to_have_count(1)
@@ -72,7 +72,6 @@ async def test_operations_are_for_administrators(own_server: Server, new_context
     await page.goto("/failed?everyone=true")
     await expect(page.get_by_text("Nothing has failed, or all of it has been retried.")).to_be_visible()
     await expect(page.get_by_label("Everybody's")).to_have_count(0)
-    assert httpx.get(f"{own_server.url}/operations/figures").text == ""
 
 
 async def test_failed_jobs_are_chosen_and_retried(server: Server, page: Page) -> None:
@@ -115,26 +114,22 @@ async def test_a_whole_group_is_retried(server: Server, page: Page) -> None:
     assert len([job for job in listed if job["retry_of"]]) == 3
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("shape", ["desk", "phone"])
-async def test_axe_finds_nothing_serious(
-    own_server: Server, new_context: NewContext, scheme: str, shape: str
-) -> None:
-    options = PHONE if shape == "phone" else {}
-    page = await signed_in(
-        new_context, own_server, "admin@example.com", color_scheme=scheme, reduced_motion="reduce", **options
-    )
+async def test_axe_finds_nothing_serious(own_server: Server, new_context: NewContext) -> None:
+    first = await signed_in(new_context, own_server, "admin@example.com")
     for model in ("fake/echo", "fake/error-401"):
-        await ended(page.context, own_server, await submit(page.context, own_server, "please", model))
+        await ended(first.context, own_server, await submit(first.context, own_server, "please", model))
     found = []
-    for path in ("/operations", "/failed?everyone=true"):
-        await page.goto(path)
-        await expect(page.locator('[aria-busy="true"]')).to_have_count(0)
-        await expect(page.get_by_text("llm.complete").first).to_be_visible()
-        found += await findings(page)
-        width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        assert width <= 0, f"{path} is wider than the screen by {width}"
-        await page.screenshot(path=f"/tmp/observe-{path[1:5]}-{shape}-{scheme}.png", full_page=True)
+    for scheme in ("light", "dark"):
+        for shape in ({}, PHONE):
+            options = {"color_scheme": scheme, "reduced_motion": "reduce", **shape}
+            page = await signed_in(new_context, own_server, "admin@example.com", **options)
+            for path in ("/operations", "/failed?everyone=true"):
+                await page.goto(path)
+                await expect(page.locator('[aria-busy="true"]')).to_have_count(0)
+                await expect(page.get_by_text("llm.complete").first).to_be_visible()
+                found += await findings(page)
+                width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                assert width <= 0, f"{path} is wider than the screen by {width}"
     assert found == []
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from babel.numbers import format_decimal
 from babel.units import format_unit
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 WIDTH, HEIGHT = 360.0, 88.0
 """A chart's size, in units of its own."""
 _GAP = 6.0
@@ -41,7 +42,7 @@ def duration(seconds: float | None, tag: str) -> str:
 
 
 def _unit(value: float, name: str, tag: str) -> str:
-    length = "short" if tag == "ko" and name != "millisecond" else "narrow"
+    length: Literal["short", "narrow"] = "short" if tag == "ko" and name != "millisecond" else "narrow"
     return format_unit(value, f"duration-{name}", length=length, locale=tag)
 
 
@@ -72,6 +73,13 @@ def bars(groups: Sequence[Sequence[float | None]]) -> list[Bar]:
             height = max(value / most * (HEIGHT - _LEAST * len(group)), _LEAST)
             top -= height
             drawn.append(
-                Bar(round(slot * width + _GAP / 2, 1), round(top, 1), round(width - _GAP, 1), round(height, 1), part, slot)
+                Bar(
+                    round(slot * width + _GAP / 2, 1),
+                    round(top, 1),
+                    round(width - _GAP, 1),
+                    round(height, 1),
+                    part,
+                    slot,
+                )
             )
     return drawn

@@ -25,7 +25,7 @@ async def fails(ctx: Context, given: Given) -> Made:
 
 
 def fill(urls: DatabaseUrls, owner: UUID, *, ended: int, queued: int) -> None:
-    """Many jobs, without what writing them one by one takes. The ended ones over the last 60 days, 3 in 10,000 failed."""
+    """Many jobs, without what writing them one by one takes; the ended ones over 60 days, 3 in 10,000 failed."""
     with psycopg.connect(urls.admin or "", autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         connection.execute("SET search_path = yeoul")

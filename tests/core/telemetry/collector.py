@@ -92,7 +92,7 @@ def collecting() -> Generator[Collector]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (its name there)
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -252,12 +252,17 @@ class EventHub:
             pages[n].append((seq, kind, data))
         if timed and rows:
             self._timed_at = now
-            for n, _, _, _, age in rows:
-                # Replay is no lag: only what was written since somebody has been following counts.
-                if age < now - min(subscription.since for subscription in cursors[keys[n - 1]]):
-                    LAG.observe(max(age, 0))
+            followed_since = {n: min(each.since for each in cursors[key]) for n, key in enumerate(keys, 1)}
+            _observe_lag([(age, now - followed_since[n]) for n, *_, age in rows])
         for n, page in pages.items():
             for subscription in cursors[keys[n - 1]]:
                 subscription.put(page)
                 if len(page) == PAGE or sum(len(data) for _, _, data in page) >= chars:
                     self.wake(subscription)
+
+
+def _observe_lag(ages: list[tuple[float, float]]) -> None:
+    """Counts the ages of events, in seconds, that are younger than their follower: replay is no lag."""
+    for age, followed in ages:
+        if age < followed:
+            LAG.observe(max(age, 0))

@@ -164,8 +164,17 @@ class Statistics:
         none = Ended(0, 0, 0, None, None, None, None, capped=False)
         whole, slices, kinds = none, [none] * BUCKETS, {}
         for row in await self._rows(queries.LAST_HOUR, buckets=BUCKETS, seconds=BUCKET_SECONDS, sample=SAMPLE):
-            start, run = row.start or (None, None), row.run or (None, None)
-            ended = Ended(row.jobs, row.failed, row.canceled, *start, *run, capped=(row.most or 0) >= SAMPLE)
+            (start_p50, start_p95), (run_p50, run_p95) = row.start or (None, None), row.run or (None, None)
+            ended = Ended(
+                jobs=row.jobs,
+                failed=row.failed,
+                canceled=row.canceled,
+                start_p50=start_p50,
+                start_p95=start_p95,
+                run_p50=run_p50,
+                run_p95=run_p95,
+                capped=(row.most or 0) >= SAMPLE,
+            )
             if row.bucket is not None:
                 slices[BUCKETS - 1 - row.bucket] = ended
             elif row.kind is not None:

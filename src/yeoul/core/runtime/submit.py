@@ -25,7 +25,7 @@ from yeoul.core.telemetry import tracing
 ADMIN_MAX_PRIORITY = 9
 
 
-async def submit(
+async def submit(  # noqa: PLR0913  (what a job is, one argument each)
     session: AsyncSession,
     services: Services,
     kind: Kind,

@@ -133,7 +133,7 @@ def start(settings: Settings) -> None:
 
 def stop() -> None:
     """Sends what is left, then turns traces off. Takes up to a few seconds: call it in a thread."""
-    global _traces  # noqa: PLW0603
+    global _traces
     stopping, _traces = _traces, None
     if stopping is not None:
         stopping.stop()

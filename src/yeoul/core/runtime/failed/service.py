@@ -50,9 +50,7 @@ async def listing(
 async def groups(services: Services, principal: Principal, *, everyone: bool) -> FailedGroups:
     """Failed jobs that nobody has retried, by kind and error; raises ``AdminOnly``."""
     async with _scope(services, principal, everyone=everyone) as session:
-        rows = await repository.groups(
-            session, owner_id=None if everyone else principal.user_id, most=COUNTED
-        )
+        rows = await repository.groups(session, owner_id=None if everyone else principal.user_id, most=COUNTED)
     found = [FailedGroup(kind=r.kind, code=r.code, jobs=r.jobs, newest=r.newest, message=r.message or "") for r in rows]
     total = sum(group.jobs for group in found)
     return FailedGroups(groups=found, jobs=total, capped=total >= COUNTED)
