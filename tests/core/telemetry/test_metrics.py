@@ -14,6 +14,7 @@ from tests.core.runtime.helpers import add, echo, events, until
 from tests.core.telemetry.test_tracing import twice
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.llm import observe
+from yeoul.core.llm.errors import ModelUnavailable
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.llm.schemas import CompletionRequest, Message
 from yeoul.core.runtime.services import DatabaseUrls
@@ -49,7 +50,7 @@ async def test_names_nobody_lists_add_no_series(settings: Settings, monkeypatch:
     other = {"provider": "compatible", "model": "other", "outcome": "model_unavailable"}
     before = value("yeoul_model_calls_total", other)
     for n in range(2):
-        with pytest.raises(Unavailable):
+        with pytest.raises(ModelUnavailable):
             await gateway.complete(asked(f"compatible/made-up-{n}"))
     assert value("yeoul_model_calls_total", other) - before == 2
     monkeypatch.setattr(observe, "MOST_MODELS", 0)
