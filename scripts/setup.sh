@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 want=${1:-}
 case $want in
     run) extras=local ;;
-    dev) extras=dev,redis,rabbitmq ;;
+    dev) extras=dev,redis,rabbitmq,otel ;;
     *) echo "usage: scripts/setup.sh run | dev" >&2; exit 2 ;;
 esac
 

@@ -17,6 +17,7 @@ from yeoul.core.embeddings.router import router as embeddings_router
 from yeoul.core.http.install import install as install_http
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.router import router as llm_router
+from yeoul.core.runtime.failed.router import router as failed_router
 from yeoul.core.runtime.router import router as jobs_router
 from yeoul.core.runtime.services import Services
 from yeoul.core.runtime.sockets import router as sockets_router
@@ -49,7 +50,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
     )
     app.state.settings = settings
     install_http(app, settings)
-    for router in (auth_router, jobs_router, sockets_router, llm_router):
+    for router in (auth_router, failed_router, jobs_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)
     app.include_router(embeddings_router)

@@ -359,6 +359,22 @@ class Settings(BaseSettings):
         default=120, ge=1, description="Longest silence inside one model call, in seconds."
     )
 
+    # Traces and metrics
+    otlp_endpoint: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("YEOUL_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="Address of an OpenTelemetry collector that takes OTLP over HTTP, such as "
+        "`http://127.0.0.1:4318`: traces are sent to its `/v1/traces`. Unset: no traces. Needs the extra `otel`.",
+    )
+    trace_content: bool = Field(
+        default=False, description="Whether traces hold prompts and answers too. They are private: think twice."
+    )
+    worker_metrics: str | None = Field(
+        default=None,
+        description="Where `yeoul worker` serves its own metrics, such as `127.0.0.1:9101`; without a token, so not "
+        "where strangers reach it. Unset: nowhere.",
+    )
+
     # Logs
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe line to log."
@@ -394,6 +410,25 @@ class Settings(BaseSettings):
                 "must be postgres, or an address like redis://host:6379 or amqp://user:password@host:5672/vhost "
                 "(rediss:// and amqps:// with TLS)"
             )
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _http_address(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname:
+            raise ValueError("must be an address like http://127.0.0.1:4318: OTLP over HTTP, not gRPC")
+        return value
+
+    @field_validator("worker_metrics")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        host, _, port = value.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+            raise ValueError("must be an address and a port, such as 127.0.0.1:9101")
         return value
 
     @field_validator("trusted_issuers", "oidc_providers", mode="before")

@@ -10,6 +10,7 @@ from yeoul.core.embeddings.handlers import embed
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.runtime.services import Services, open_database, open_services
 from yeoul.core.runtime.worker import Worker
+from yeoul.core.telemetry.metrics import serving_metrics
 from yeoul.product import installed
 from yeoul.schema import METADATA
 from yeoul.settings import Settings
@@ -61,7 +62,7 @@ async def work(settings: Settings, ready: Callable[[], None]) -> None:
     ``ready`` is called once jobs are taken.
     """
     stop = asyncio.Event()
-    async with running(settings, worker=True) as (_, worker):
+    async with serving_metrics(settings), running(settings, worker=True) as (_, worker):
         assert worker is not None  # noqa: S101  (asked for above)
 
         def asked() -> None:

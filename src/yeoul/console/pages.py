@@ -1,6 +1,6 @@
 """Rendering: a template, the visitor's language and theme, and the headers of a page."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from yeoul.console import i18n
+from yeoul.console import figures, i18n
 from yeoul.console.assets import Assets
+from yeoul.core.auth.dependencies import ROLE
 
 LANGUAGE_COOKIE = "yeoul_lang"
 THEME_COOKIE = "yeoul_theme"
@@ -31,6 +32,8 @@ def _environment(tag: str) -> Environment:
     environment.policies["ext.i18n.trimmed"] = True
     language = i18n.language(tag)
     environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
+    environment.filters["number"] = partial(figures.number, tag=tag)
+    environment.filters["duration"] = partial(figures.duration, tag=tag)
     environment.globals |= {
         "asset": assets.url,
         "languages": i18n.LANGUAGES,
@@ -50,6 +53,7 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
         .get_template(template)
         .render(
             theme=theme if theme in THEMES else "system",
+            is_admin=request.scope.get(ROLE) == "admin",
             here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             **context,
         )

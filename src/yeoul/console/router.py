@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from yeoul.console.assets import MOUNT
+from yeoul.console.operations import figures
 from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, assets, render
 from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.dependencies import OptionalPrincipal, signed_in_before
@@ -59,6 +60,32 @@ async def job(request: Request, principal: OptionalPrincipal, job_id: str) -> Re
     if principal is None:
         return _not_signed_in(request)
     return render(request, "job.html", job_id=job_id) if _is_id(job_id) else _not_found(request)
+
+
+@router.get("/failed")
+async def failed(request: Request, principal: OptionalPrincipal) -> Response:
+    """Jobs that have failed for good, to be retried in numbers."""
+    if principal is None:
+        return _not_signed_in(request)
+    return render(request, "failed.html")
+
+
+@router.get("/operations")
+async def operations(request: Request, principal: OptionalPrincipal, services: CurrentServices) -> Response:
+    """How the queue and the workers do. For administrators; to others there is no such page."""
+    if principal is None:
+        return _not_signed_in(request)
+    if not principal.is_admin:
+        return _not_found(request)
+    return render(request, "operations.html", figures=await figures(services.statistics))
+
+
+@router.get("/operations/figures")
+async def operations_figures(request: Request, principal: OptionalPrincipal, services: CurrentServices) -> Response:
+    """The figures alone, for the page to put in their place."""
+    if principal is None or not principal.is_admin:  # its session has run out: the whole page sees to that
+        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    return render(request, "operations_figures.html", figures=await figures(services.statistics))
 
 
 @router.get("/settings")

@@ -28,6 +28,9 @@ class SmallServices:
     database: Database | None = None
     readiness: dict[str, Check] = field(default_factory=dict)
 
+    async def before_metrics(self) -> None:
+        pass
+
 
 def settings_with(**values: Any) -> Settings:
     """Settings that read nothing from this machine."""

@@ -28,6 +28,8 @@ from yeoul.settings import Settings
 ACCESS_COOKIE = "yeoul_access"
 REFRESH_COOKIE = "yeoul_refresh"
 KEY_LOOKUP = "key_lookup"
+ROLE = "yeoul.role"
+"""Key of the principal's role in the ASGI scope, beside the user's id."""
 
 
 class AuthServices(Protocol):
@@ -85,6 +87,7 @@ async def current_principal(
             require_own_page(connection, services.settings)
         principal = Principal(claims.user_id, claims.role, claims.session_id, "cookie" if by_cookie else "bearer")
     connection.scope[USER_ID] = principal.user_id
+    connection.scope[ROLE] = principal.role
     structlog.contextvars.bind_contextvars(user_id=str(principal.user_id))
     return principal
 

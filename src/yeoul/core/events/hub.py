@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub
@@ -39,6 +39,14 @@ CURSORS = 1000
 LOOK_SECONDS = 1.0
 """How often every subscription is looked at without a ring: the price of a lost one."""
 
+LAG_EVERY_SECONDS = 0.5
+"""How often a reading is timed: each event's age has its price, and some say enough."""
+
+LAG = Histogram(
+    "yeoul_event_lag_seconds",
+    "From the write of an event to its delivery to those who follow it live; readings are sampled.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
 SUBSCRIPTIONS = Gauge("yeoul_event_subscriptions", "Streams being followed through this process.")
 
 
@@ -64,6 +72,8 @@ class Subscription:
         """The job waits to be claimed, as far as the log has been read."""
         self._told = ""
         self._chars = 0
+        self.since = 0.0
+        """When the hub began to read for it, by the event loop's clock."""
 
     @property
     def wants_more(self) -> bool:
@@ -144,6 +154,7 @@ class EventHub:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[NoReturn]] = []
         self._closing = False
+        self._timed_at = 0.0
         listen.on(STREAMS_GREW, self._rung)
 
     def subscribe(self, stream_id: UUID, after: int = 0, *, ends: bool = True) -> Subscription:
@@ -182,6 +193,7 @@ class EventHub:
         """Begins to read for a subscription."""
         self._subscriptions[subscription.stream_id].add(subscription)
         SUBSCRIPTIONS.inc()
+        subscription.since = asyncio.get_running_loop().time()
         if self._closing:
             subscription.end()
         else:
@@ -240,8 +252,10 @@ class EventHub:
             return
         keys = list(cursors)
         chars = min(PAGE_CHARS, READ_CHARS // len(keys))
+        now = asyncio.get_running_loop().time()
+        timed = now - self._timed_at > LAG_EVERY_SECONDS
         rows = await self._line.fetch(
-            queries.READ,
+            queries.READ_TIMED if timed else queries.READ,
             {
                 "ids": [stream_id for stream_id, _ in keys],
                 "afters": [after for _, after in keys],
@@ -250,10 +264,21 @@ class EventHub:
             },
         )
         pages: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
-        for n, seq, kind, data in rows:
+        for n, seq, kind, data, *_ in rows:
             pages[n].append((seq, kind, data))
+        if timed and rows:
+            self._timed_at = now
+            followed_since = {n: min(each.since for each in cursors[key]) for n, key in enumerate(keys, 1)}
+            _observe_lag([(age, now - followed_since[n]) for n, *_, age in rows])
         for n, page in pages.items():
             for subscription in cursors[keys[n - 1]]:
                 subscription.put(page)
                 if len(page) == PAGE or sum(len(data) for _, _, data in page) >= chars:
                     self.wake(subscription)
+
+
+def _observe_lag(ages: list[tuple[float, float]]) -> None:
+    """Counts the ages of events, in seconds, that are younger than their follower: replay is no lag."""
+    for age, followed in ages:
+        if age < followed:
+            LAG.observe(max(age, 0))

@@ -13,6 +13,19 @@ ORDER BY w.n, e.seq
 """
 """What comes after each of many cursors, in one query: at most `limit` events a cursor, of about `chars` characters."""
 
+READ_TIMED = """
+SELECT w.n, e.seq, e.type, e.data, extract(epoch FROM clock_timestamp() - e.created_at)::float8
+FROM unnest(%(ids)s::uuid[], %(afters)s::bigint[]) WITH ORDINALITY w(id, after, n)
+CROSS JOIN LATERAL (
+    SELECT seq, type, data, created_at, sum(length(data)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS chars
+    FROM (SELECT seq, type, data::text AS data, created_at FROM events WHERE stream_id = w.id AND seq > w.after
+          ORDER BY seq LIMIT %(limit)s) page
+) e
+WHERE e.chars - length(e.data) < %(chars)s
+ORDER BY w.n, e.seq
+"""
+"""The same, and how old each event is, in seconds of the database's clock since the transaction that wrote it began."""
+
 LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM yeoul.events WHERE stream_id = :stream_id"
 """The last seq of a job's stream."""
 

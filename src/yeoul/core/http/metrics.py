@@ -33,6 +33,7 @@ _seconds = Histogram(
 _in_progress = Gauge("yeoul_http_requests_in_progress", "Requests being answered, open streams included.")
 
 router = APIRouter(include_in_schema=False)
+"""``app.state.services.before_metrics()`` is awaited before each answer: it reads what is not this process's own."""
 
 
 @contextmanager
@@ -61,7 +62,9 @@ def route_of(scope: Scope) -> str:
 @router.get("/metrics")
 async def read_metrics(request: Request) -> Response:
     """All metrics in Prometheus' text format. Open on this machine; from elsewhere by ``YEOUL_METRICS_TOKEN``."""
-    _authorise(request, request.app.state.services.settings)
+    services = request.app.state.services
+    _authorise(request, services.settings)
+    await services.before_metrics()
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from yeoul.core.base.ids import new_id
-from yeoul.core.http import metrics, problems
+from yeoul.core.http import metrics, problems, traces
+from yeoul.core.telemetry import tracing
 
 USER_ID = "yeoul.user_id"
 """Key of the signed-in user's id in the ASGI scope, set where the principal is found."""
@@ -38,7 +39,8 @@ class RequestContextMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        wanted = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        wanted = headers.get("x-request-id", "")
         request_id = wanted if _SANE_ID.fullmatch(wanted) else str(new_id())
         scope[problems.REQUEST_ID] = request_id
         began = perf_counter()
@@ -55,14 +57,19 @@ class RequestContextMiddleware:
                 status, latency = 403, perf_counter() - began  # what a close before the handshake means on the wire
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id), metrics.in_progress():
+        span = traces.request(scope, headers, quiet=scope["path"].startswith(_QUIET))
+        with structlog.contextvars.bound_contextvars(request_id=request_id), metrics.in_progress(), span as traced:
+            if trace_id := tracing.trace_id():
+                structlog.contextvars.bind_contextvars(trace_id=trace_id)
             try:
                 await self._app(scope, receive, observed)
             finally:
                 took = perf_counter() - began
                 structlog.contextvars.unbind_contextvars("user_id")  # bound where the principal was found
+                traces.answered(traced, scope, status)
                 metrics.observe(scope, status, took if latency is None else latency)
                 self._log(scope, status, took)
+                structlog.contextvars.unbind_contextvars("trace_id")
 
     @staticmethod
     def _log(scope: Scope, status: int, took: float) -> None:

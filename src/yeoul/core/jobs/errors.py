@@ -5,7 +5,7 @@
     YeoulError
     ├─ NotFound       └─ JobNotFound
     ├─ InvalidInput   ├─ UnknownKind  ├─ InvalidJobInput  └─ IdempotencyMismatch
-    ├─ Conflict       ├─ IdempotencyInFlight  └─ JobNotFinished
+    ├─ Conflict       ├─ IdempotencyInFlight  ├─ JobNotFinished  └─ JobNotFailed
     ├─ Forbidden      └─ PriorityNotAllowed
     ├─ TooManyRequests └─ TooManyQueued
     └─ LostLease      (never seen by clients: another worker has the job)
@@ -60,6 +60,12 @@ class JobNotFinished(Conflict):
     """A job that has not ended cannot be retried."""
 
     code = "job_not_finished"
+
+
+class JobNotFailed(Conflict):
+    """Many are retried because they failed; this one has succeeded."""
+
+    code = "job_not_failed"
 
 
 class LostLease(Exception):

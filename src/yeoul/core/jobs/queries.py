@@ -165,3 +165,6 @@ PLACES = "SELECT id, place, eta_seconds FROM queue_places(%s::uuid[])"
 
 STEP = "SELECT output::text FROM steps WHERE root_id = %s AND name = %s"
 """A finished step's output."""
+
+TRACEPARENT = "SELECT traceparent FROM jobs WHERE id = %s"
+"""The trace a job's attempts belong to."""

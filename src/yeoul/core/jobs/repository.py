@@ -16,7 +16,7 @@ from yeoul.core.jobs.tables import Job
 
 _SUBMIT = text("""
     SELECT * FROM yeoul.submit_job(:id, :kind, cast(:input AS jsonb), :priority, :run_at, :max_attempts, :retry_of,
-                                   :max_queued)
+                                   :max_queued, :traceparent)
 """)
 _CANCEL = text("SELECT * FROM yeoul.cancel_job(:id)")
 _PLACE = text("SELECT place, eta_seconds FROM yeoul.queue_place(:id)")
@@ -33,6 +33,7 @@ class NewJob:
     run_at: datetime | None
     max_attempts: int
     retry_of: UUID | None = None
+    traceparent: str | None = None
 
 
 async def submit(session: AsyncSession, job: NewJob, *, max_queued: int) -> Job | None:

@@ -25,6 +25,7 @@ _NOW = text("now()")
 _QUEUED = text("status = 'queued'")
 _READY = text("status = 'queued' AND fair_at IS NOT NULL")
 _RUNNING = text("status = 'running'")
+_FAILED = text("status = 'failed'")
 
 
 def _user() -> ForeignKey:
@@ -57,6 +58,7 @@ class Job(Base):
     fair_at: Mapped[float | None] = mapped_column(Double)
     retry_of: Mapped[UUID | None] = mapped_column(ForeignKey("yeoul.jobs.id", ondelete="SET NULL"))
     root_id: Mapped[UUID]
+    traceparent: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     run_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     started_at: Mapped[datetime | None]
@@ -74,6 +76,9 @@ class Job(Base):
         Index("jobs_queued", "owner_id", postgresql_where=_QUEUED),
         Index("jobs_owner", "owner_id", desc("id")),
         Index("jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index("jobs_ended", desc("finished_at"), postgresql_where=text("finished_at IS NOT NULL")),
+        Index("jobs_failed", desc("id"), postgresql_where=_FAILED),
+        Index("jobs_failed_own", "owner_id", desc("id"), postgresql_where=_FAILED),
         Index("jobs_kind_finished", "kind", desc("finished_at"), postgresql_where=text("status = 'succeeded'")),
     )
 

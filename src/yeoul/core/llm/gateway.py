@@ -11,6 +11,7 @@ import structlog
 
 from yeoul.core.llm.catalogue import Catalogue, Route
 from yeoul.core.llm.errors import ModelError, ModelTimeout
+from yeoul.core.llm.observe import observed
 from yeoul.core.llm.providers.base import Connection, Provider
 from yeoul.core.llm.providers.registry import connect
 from yeoul.core.llm.schemas import Completed, CompletionRequest, EmbeddingRequest, Embeddings, ModelInfo, TextDelta
@@ -97,6 +98,11 @@ class Gateway:
         generator: ``async with aclosing(gateway.stream(request)) as items``.
         """
         route = self.route(request.model)
+        async with aclosing(observed(self._ask(route, request), route, request, self._settings)) as items:
+            async for item in items:
+                yield item
+
+    async def _ask(self, route: Route, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
         connection = await self._connection(route.provider)
         # Deferred: pydantic-ai takes over a second to import, and a process that only answers HTTP never needs it.
         call = await asyncio.to_thread(import_module, "yeoul.core.llm.call")

@@ -19,7 +19,9 @@ from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.doorbells.factory import open_doorbell
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.jobs.places import Places
+from yeoul.core.jobs.statistics import Statistics
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.telemetry import tracing
 from yeoul.settings import Settings
 
 DATABASE_NAME = "yeoul"
@@ -46,7 +48,12 @@ class Services:
     events: EventHub
     gateway: Gateway
     kinds: Kinds
+    statistics: Statistics
     readiness: dict[str, Check] = field(default_factory=dict)
+
+    async def before_metrics(self) -> None:
+        """Reads what metrics show of the whole installation; asked for at each scrape."""
+        await self.statistics.refresh()
 
 
 @asynccontextmanager
@@ -90,6 +97,8 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
     after adding a worker.
     """
     async with AsyncExitStack() as stack:
+        await asyncio.to_thread(tracing.start, settings)
+        stack.push_async_callback(asyncio.to_thread, tracing.stop)
         database = Database(urls.app, urls.service, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.close)
         listen, ringer = ListenHub(database), Ringer(database)
@@ -103,7 +112,10 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
         stack.push_async_callback(doorbell.stop)
         gateway = Gateway(settings)
         stack.push_async_callback(gateway.aclose)
-        services = Services(settings, database, listen, ringer, doorbell, events, gateway, kinds)
+        statistics = Statistics(database)
+        statistics.register()
+        stack.callback(statistics.unregister)
+        services = Services(settings, database, listen, ringer, doorbell, events, gateway, kinds, statistics)
         services.readiness |= {
             "database": lambda: _database_answers(database),
             "migrations": lambda: _migrated(database),

@@ -1,5 +1,6 @@
 """Submitting: the one way a job comes into being, in the caller's transaction."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -12,17 +13,19 @@ from yeoul.core.base.errors import TooLarge
 from yeoul.core.base.ids import new_id
 from yeoul.core.db.database import after_commit
 from yeoul.core.jobs import repository, service
-from yeoul.core.jobs.errors import InvalidJobInput, JobNotFinished, PriorityNotAllowed, TooManyQueued
+from yeoul.core.jobs.errors import InvalidJobInput, JobNotFailed, JobNotFinished, PriorityNotAllowed, TooManyQueued
 from yeoul.core.jobs.kinds import Kind
 from yeoul.core.jobs.repository import NewJob
 from yeoul.core.jobs.schemas import TERMINAL, JobSubmit
 from yeoul.core.jobs.tables import Job
+from yeoul.core.runtime import traced
 from yeoul.core.runtime.services import Services
+from yeoul.core.telemetry import tracing
 
 ADMIN_MAX_PRIORITY = 9
 
 
-async def submit(
+async def submit(  # noqa: PLR0913  (what a job is, one argument each)
     session: AsyncSession,
     services: Services,
     kind: Kind,
@@ -32,10 +35,11 @@ async def submit(
     run_at: datetime | None = None,
     max_attempts: int | None = None,
     retry_of: UUID | None = None,
+    link: str | None = None,
 ) -> Job:
     """Inserts a job of the user in scope. Workers are told once the transaction has committed.
 
-    Raises ``TooLarge`` and ``TooManyQueued``.
+    ``link`` is the trace of a job this one repeats. Raises ``TooLarge`` and ``TooManyQueued``.
     """
     value = given.model_dump(mode="json", exclude_unset=True)
     settings = services.settings
@@ -52,7 +56,9 @@ async def submit(
         max_attempts=max_attempts or kind.max_attempts or settings.max_attempts,
         retry_of=retry_of,
     )
-    job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
+    with traced.submit(new, link):
+        new = replace(new, traceparent=tracing.traceparent())
+        job = await repository.submit(session, new, max_queued=settings.max_queued_per_user)
     if job is None:
         raise TooManyQueued(
             f"You have {settings.max_queued_per_user:,} jobs waiting, and that is the most. "
@@ -97,4 +103,13 @@ async def retry(session: AsyncSession, services: Services, job_id: UUID) -> Job:
         priority=old.priority,
         max_attempts=old.max_attempts,
         retry_of=old.id,
+        link=old.traceparent,
     )
+
+
+async def retry_failed(session: AsyncSession, services: Services, job_id: UUID) -> Job:
+    """The same for one of many, which nobody has looked at one by one: raises ``JobNotFailed`` when it went well."""
+    old = await service.get(session, job_id)
+    if old.status == "succeeded":
+        raise JobNotFailed("This job has succeeded. To run it again all the same, retry it by itself.")
+    return await retry(session, services, job_id)

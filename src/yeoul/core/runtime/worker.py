@@ -22,6 +22,7 @@ from yeoul.core.jobs.sweeper import Sweeper
 from yeoul.core.runtime.context import Context
 from yeoul.core.runtime.outcomes import outcome_of
 from yeoul.core.runtime.services import Services
+from yeoul.core.runtime.traced import AttemptTraces
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +69,7 @@ class Worker:
         )  # fmt: skip
         self._claims = services.database.line("claim")
         self._beats = services.database.line("heartbeat")
+        self._traced = AttemptTraces(services.database)
         self._running: dict[UUID, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
@@ -113,6 +115,7 @@ class Worker:
         await self._flusher.stop()
         await self._beats.close()
         await self._claims.close()
+        await self._traced.close()
         self._services.doorbell.ring()
         log.info("worker stopped", worker=str(self.id))
 
@@ -219,7 +222,8 @@ class Worker:
         kind = self._services.kinds.get(attempt.kind)
         ctx = Context(attempt, self._flusher, self._services, self._check_lease)
         try:
-            result = await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
+            async with self._traced.attempt(attempt):
+                result = await kind.handler(ctx, kind.parse(json.loads(attempt.input)))
         except SystemExit as error:  # some library's sys.exit(): it would end the whole process
             raise RuntimeError(f"a handler of kind {kind.name} tried to exit") from error
         output = json.dumps({} if result is None else result)

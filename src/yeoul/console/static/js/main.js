@@ -5,6 +5,8 @@ import { watchSession } from "./session.js";
 
 const scripts = {
   ask: () => import("./pages/ask.js"),
+  failed: () => import("./pages/failed.js"),
+  operations: () => import("./pages/operations.js"),
   door: () => import("./pages/door.js"),
   job: () => import("./pages/job.js"),
   jobs: () => import("./pages/jobs.js"),
@@ -32,7 +34,8 @@ document.addEventListener("htmx:after:swap", () => mount({ moved: true }));
 // A page that cannot be had quietly is asked for in the open: the browser then says what is wrong.
 for (const type of ["htmx:error", "htmx:response:error"]) {
   document.addEventListener(type, (event) => {
-    const { request } = event.detail.ctx ?? {};
+    const { request, sourceElement } = event.detail.ctx ?? {};
+    if (sourceElement?.hasAttribute("data-refresh")) return; // it asks again by itself
     if (request?.method === "GET" && request.action) location.assign(request.action);
   });
 }

@@ -192,7 +192,8 @@ END $$;
 -- Submits a job of the user in scope. `p_run_at` null or past: ready at once. `p_retry_of`: an earlier job of theirs,
 -- whose steps it shares. No row comes back when as many jobs as `p_max_queued` are waiting already.
 CREATE FUNCTION submit_job(p_id uuid, p_kind text, p_input jsonb, p_priority integer, p_run_at timestamptz,
-                           p_max_attempts integer, p_retry_of uuid, p_max_queued integer)
+                           p_max_attempts integer, p_retry_of uuid, p_max_queued integer,
+                           p_traceparent text DEFAULT NULL)
 RETURNS SETOF jobs
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
@@ -214,9 +215,10 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    INSERT INTO jobs (id, owner_id, kind, priority, input, run_at, max_attempts, retry_of, root_id, fair_at)
+    INSERT INTO jobs (id, owner_id, kind, priority, input, run_at, max_attempts, retry_of, root_id, traceparent,
+                      fair_at)
     VALUES (p_id, owner, p_kind, p_priority, p_input, CASE WHEN later THEN p_run_at ELSE now() END, p_max_attempts,
-            p_retry_of, root, CASE WHEN later THEN NULL ELSE fair_tag(p_priority, owner, p_kind) END)
+            p_retry_of, root, p_traceparent, CASE WHEN later THEN NULL ELSE fair_tag(p_priority, owner, p_kind) END)
     RETURNING *;
 END $$;
 

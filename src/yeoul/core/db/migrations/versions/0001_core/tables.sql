@@ -109,6 +109,7 @@ CREATE TABLE jobs (
     fair_at          double precision,             -- start tag of fair queueing; null = not ready
     retry_of         uuid REFERENCES jobs ON DELETE SET NULL,
     root_id          uuid NOT NULL,                -- first of a chain of retries: steps are kept under it
+    traceparent      text,                         -- the trace its attempts belong to (W3C); null = none
     created_at       timestamptz NOT NULL DEFAULT now(),
     run_at           timestamptz NOT NULL DEFAULT now(),
     started_at       timestamptz,
@@ -127,6 +128,9 @@ CREATE INDEX jobs_running_owner ON jobs (owner_id) WHERE status = 'running';
 CREATE INDEX jobs_queued     ON jobs (owner_id) WHERE status = 'queued';
 CREATE INDEX jobs_owner      ON jobs (owner_id, id DESC);
 CREATE INDEX jobs_retry_of   ON jobs (retry_of) WHERE retry_of IS NOT NULL;
+CREATE INDEX jobs_ended      ON jobs (finished_at DESC) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_failed     ON jobs (id DESC) WHERE status = 'failed';
+CREATE INDEX jobs_failed_own ON jobs (owner_id, id DESC) WHERE status = 'failed';
 CREATE INDEX jobs_kind_finished ON jobs (kind, finished_at DESC) WHERE status = 'succeeded';
 
 -- Start-time fair queueing: a virtual clock per priority, and where each owner's backlog ends on it.
