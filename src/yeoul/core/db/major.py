@@ -75,7 +75,7 @@ def started(data_dir: Path, bin_path: Path) -> Iterator[str]:
 
     The caller is ``embedded.alone`` there. Raises ``OldServerUnusable``.
     """
-    folder, user = data_dir / "postgres", embedded.system_user(data_dir)
+    folder, user = data_dir / "postgres", embedded.system_user()
     with tempfile.TemporaryDirectory(prefix="yeoul-") as sockets:
         if user is not None:
             shutil.chown(sockets, user)
