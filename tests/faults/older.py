@@ -39,13 +39,13 @@ def _init(folder: Path, bin_path: Path, password: str) -> None:
     if user is not None:
         folder.parent.chmod(0o755)
         shutil.chown(folder, user)
-    run = {"user": user, "check": True, "capture_output": True, "cwd": "/"}
-    subprocess.run([bin_path / "initdb", "--encoding=utf8", "-U", "postgres", "-D", folder], **run)  # type: ignore[call-overload]
-    subprocess.run(  # type: ignore[call-overload]
-        [bin_path / "postgres", "--single", "-D", folder, "postgres"],
-        input=f"ALTER ROLE postgres PASSWORD '{password}';\n".encode(),
-        **run,
-    )
+
+    def run(*command: str | Path, said: str | None = None) -> None:
+        subprocess.run(command, user=user, cwd="/", input=said, text=True, capture_output=True, check=True)
+
+    run(bin_path / "initdb", "--encoding=utf8", "-U", "postgres", "-D", folder)
+    set_password = f"ALTER ROLE postgres PASSWORD '{password}';\n"
+    run(bin_path / "postgres", "--single", "-D", folder, "postgres", said=set_password)
     (folder / "pg_hba.conf").write_text("local all all scram-sha-256\n")
     (folder / "yeoul.ready").touch()
 

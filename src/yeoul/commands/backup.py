@@ -3,7 +3,7 @@
 import hmac
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,7 +90,8 @@ def _write(writer: archive.Writer, connection: copying.Sync, settings: Settings,
     with progress.shown("Backing up", total) as moved:
         for table in copying.tables(connection):
             entry = archive.Rows(name=table.name, columns=table.columns, rows=copying.count(connection, table))
-            writer.add(entry.member, copying.rows_out(connection, table), moved)
+            with closing(copying.rows_out(connection, table)) as rows:
+                writer.add(entry.member, rows, moved)
             tables.append(entry)
         # After the database: a file that a row of the snapshot names is there already.
         for name, path in kept.items():

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -110,7 +111,8 @@ def _copy(old: copying.Sync, target: rebuild.Target, revision: str) -> None:
         copying.empty_tables(new, tables, partitions)
         with progress.shown("Copying", copying.size(old)) as moved:
             for table in tables:
-                copying.rows_in(new, table, _told(copying.rows_out(old, table), moved))
+                with closing(copying.rows_out(old, table)) as rows:
+                    copying.rows_in(new, table, _told(rows, moved))
         copying.settle(new)
         for table in tables:
             before, after = copying.count(old, table), copying.count(new, table)

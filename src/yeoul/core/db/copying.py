@@ -5,7 +5,7 @@ copy needs no tool of the server's version, and reads as ``yeoul_service``, whic
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
@@ -113,8 +113,11 @@ def count(connection: Sync, table: Table) -> int:
     return 0 if row is None else int(row[0])
 
 
-def rows_out(connection: Sync, table: Table) -> Iterator[bytes]:
-    """A table's rows as COPY's text, in blocks of about ``BLOCK_BYTES``: memory stays flat whatever its size."""
+def rows_out(connection: Sync, table: Table) -> Generator[bytes]:
+    """A table's rows as COPY's text, in blocks of about ``BLOCK_BYTES``: memory stays flat whatever its size.
+
+    Close it when it is not read to its end: until then the connection is good for nothing else.
+    """
     query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(_columns(table), _named(table.name))
     block = bytearray()
     with connection.cursor().copy(query) as copy:
