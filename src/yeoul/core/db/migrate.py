@@ -1,10 +1,11 @@
 """Brings a database to the present schema: roles, database, migrations. Safe when several processes start at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import structlog
@@ -49,16 +50,14 @@ def upgrade(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> 
 
     ``logins`` are the app's and the service's. The administrator needs CREATEROLE and CREATE on the database.
     """
-    with _owner_connection(admin_url, logins) as connection:
+    with owner_connection(admin_url, logins) as connection:
         ran = False
         for history in histories(metadata):
             before, newest = current(connection, history), history.head
             if before != newest:
                 history.check_known(before)
-                from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import; most starts need none)
-
                 log.debug("migrating the database", of=history.name, revision=before, to=newest)
-                runner.upgrade(connection, metadata, history.folder, history.table)
+                run(connection, metadata, history)
                 ran = True
         connection.execute(text("SELECT yeoul.ensure_event_partitions(2)"))
         connection.commit()
@@ -75,7 +74,7 @@ def drift(admin_url: str, logins: tuple[Login, Login], metadata: MetaData) -> li
     """What the mapped classes say that the database does not, as Alembic's operations; empty when they agree."""
     from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, for checks alone)
 
-    with _owner_connection(admin_url, logins) as connection:
+    with owner_connection(admin_url, logins) as connection:
         return runner.differences(connection, metadata)
 
 
@@ -134,6 +133,39 @@ class History:
             )
 
 
+def run(connection: Connection, metadata: MetaData, history: History, to: str = "head") -> None:
+    """Runs a history's migrations up to a revision, acting as ``yeoul_owner``."""
+    from yeoul.core.db.migrations import runner  # noqa: PLC0415  (slow to import, and most starts need none)
+
+    runner.upgrade(connection, metadata, history.folder, history.table, to)
+    if history.name != "core":  # the core's own migration says so of its own
+        connection.execute(text(f"GRANT SELECT ON {SCHEMA}.{history.table} TO {APP}, {SERVICE}"))
+
+
+def revisions(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, str]:
+    """How far a database is: the core's revision and its products', by name; empty where Yeoul has not been."""
+    tables = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'"
+        " AND starts_with(relname, 'alembic_version')",
+        [SCHEMA],
+    ).fetchall()
+    found = {}
+    for (table,) in tables:
+        query = sql.SQL("SELECT version_num FROM {}").format(sql.Identifier(SCHEMA, table))
+        if (row := connection.execute(query).fetchone()) is not None:
+            found[table.removeprefix("alembic_version").removeprefix("_") or "core"] = str(row[0])
+    return found
+
+
+def check_all_known(found: Mapping[str, str], metadata: MetaData) -> None:
+    """Raises ``SchemaTooNew`` when one of these is newer than what is installed, or its product is not installed."""
+    known = {history.name: history for history in histories(metadata)}
+    for name, revision in found.items():
+        if name not in known:
+            raise SchemaTooNew(f"There are tables of the product {name}, which is not installed. Install it first.")
+        known[name].check_known(revision)
+
+
 CORE = History("core", Path(__file__).parent / "migrations" / "versions")
 
 
@@ -143,7 +175,7 @@ def histories(metadata: MetaData) -> tuple[History, ...]:
 
 
 @contextmanager
-def _owner_connection(admin_url: str, logins: tuple[Login, Login]) -> Iterator[Connection]:
+def owner_connection(admin_url: str, logins: tuple[Login, Login]) -> Iterator[Connection]:
     """A connection that holds the migration lock and acts as ``yeoul_owner``."""
     engine = create_engine(make_url(admin_url).set(drivername="postgresql+psycopg"))
     try:

@@ -20,7 +20,7 @@ from prometheus_client import Gauge, Histogram
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub
 from yeoul.core.events import queries
-from yeoul.core.events.schemas import TERMINAL, TRANSITIONS, Event, reset
+from yeoul.core.events.schemas import TERMINAL, TRANSITIONS, Event, begins, reset
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class Subscription:
         A shared stream is committed in the order of its numbers: what is missing there has been pruned.
         """
         for seq, kind, data in rows:
-            if seq != self.last_seq + 1:
+            if seq != self.last_seq + 1 and not (self.last_seq == 0 and begins(seq)):
                 if self._ends:
                     break
                 self._buffer.append(reset(self.stream_id))

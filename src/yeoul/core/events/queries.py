@@ -26,8 +26,10 @@ ORDER BY w.n, e.seq
 """
 """The same, and how old each event is, in seconds of the database's clock since the transaction that wrote it began."""
 
-LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM yeoul.events WHERE stream_id = :stream_id"
-"""The last seq of a job's stream."""
+SPAN = """
+SELECT coalesce(min(seq), 1) - 1 AS base, coalesce(max(seq), 0) AS last FROM yeoul.events WHERE stream_id = :stream_id
+"""
+"""What a job's stream begins after, which is 0 unless a restore began an age; and its last seq."""
 
 USER_STREAM = "SELECT id, first_seq, last_seq FROM yeoul.streams WHERE topic = :topic"
 """A shared stream by its topic."""

@@ -76,9 +76,10 @@ async def place(session: AsyncSession, job_id: UUID) -> tuple[int, float] | None
     return None if row is None else (row.place, row.eta_seconds)
 
 
-async def last_seq(session: AsyncSession, job_id: UUID) -> int:
-    """The last event of a job's stream; 0 when there is none."""
-    return int(await session.scalar(text(event_queries.LAST_SEQ), {"stream_id": job_id}) or 0)
+async def span(session: AsyncSession, job_id: UUID) -> tuple[int, int]:
+    """What a job's stream begins after, and its last seq; 0 and 0 when there is nothing yet."""
+    row = (await session.execute(text(event_queries.SPAN), {"stream_id": job_id})).one()
+    return row.base, row.last
 
 
 async def user_stream(session: AsyncSession, user_id: UUID) -> tuple[UUID, int, int]:

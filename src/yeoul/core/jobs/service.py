@@ -24,6 +24,8 @@ class Watch:
     subscription: Subscription
     before: list[Event]
     over: bool = False
+    base: int = 0
+    """The seq before the stream's first: 0, or an age's."""
 
 
 async def get(session: AsyncSession, job_id: UUID) -> Job:
@@ -62,22 +64,25 @@ async def cancel(session: AsyncSession, ringer: Ringer, job_id: UUID) -> Job:
 
 
 async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: int | None) -> Watch:
-    """A subscription to a job's stream from a cursor, or from now on; a cursor beyond the end is told to ``reset``."""
+    """A subscription to a job's stream from a cursor, or from now on.
+
+    A cursor beyond the end, or from before a restore, is told to ``reset``.
+    """
     job = await get(session, job_id)
-    last = await repository.last_seq(session, job_id)
+    base, last = await repository.span(session, job_id)
     before: list[Event] = []
     if after is None:
         after = last
-    if after > last:
+    if after > last or 0 < after < base:
         before, after = [reset(job_id)], 0
     elif job.status in TERMINAL and after == last:
-        return Watch(events.subscribe(job_id, after), [], over=True)
+        return Watch(events.subscribe(job_id, after), [], over=True, base=base)
     subscription = events.subscribe(job_id, after)
     if job.status == "queued":
         subscription.waiting = True  # from here on its place is told whenever it has changed
         if place := await repository.place(session, job_id):
             subscription.tell("queued", place_data(*place))
-    return Watch(subscription, before)
+    return Watch(subscription, before, base=base)
 
 
 def place_data(position: int, eta_seconds: float) -> str:

@@ -15,13 +15,13 @@ class ResponsesEncoder:
 
     Numbers count what the whole log becomes, so a number means the same event on every node and at any time. Text that
     is void stays in its own output item, which ends ``incomplete``; a fresh item holds the answer, alone in the final
-    response.
+    response. They begin at the log's ``base``: whoever holds a number from before a restore gets everything again.
     """
 
-    def __init__(self, asked: Asked, starting_after: int | None = None) -> None:
+    def __init__(self, asked: Asked, starting_after: int | None = None, *, base: int = 0) -> None:
         self._asked = asked
         self._after = -1 if starting_after is None else starting_after
-        self._next = 0
+        self._next = base
         self._said = Said()
         self._index = 0
         self._sent: list[str] = []

@@ -13,9 +13,9 @@ from sqlalchemy import Connection, MetaData
 _FOLDER = Path(__file__).parent
 
 
-def upgrade(connection: Connection, metadata: MetaData, versions: Path, table: str) -> None:
-    """Runs those migrations of a folder that the database lacks; ``table`` is where it counts them."""
-    command.upgrade(_config(connection, metadata, versions, table), "head")
+def upgrade(connection: Connection, metadata: MetaData, versions: Path, table: str, to: str = "head") -> None:
+    """Runs those migrations of a folder that the database lacks, up to a revision; ``table`` counts them."""
+    command.upgrade(_config(connection, metadata, versions, table), to)
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[object]:
