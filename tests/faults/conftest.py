@@ -1,5 +1,6 @@
 """Installations of their own, made quickly: the first start's work is done once and copied."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -11,10 +12,20 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.faults.kinds import offered
+from tests.faults.nursery import ROOT, Nursery
 from tests.faults.system import System
 from yeoul.core.db import embedded, migrate
 from yeoul.core.runtime.services import DATABASE_NAME
 from yeoul.schema import METADATA
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Generator[Nursery]:
+    """Where processes come from; they know the kinds of jobs of these tests."""
+    nursery = Nursery(PYTHONPATH=f"{offered(tmp_path_factory.mktemp('product'))}{os.pathsep}{ROOT}")
+    yield nursery
+    nursery.close()
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +44,16 @@ def prepared() -> Generator[Path]:
 
 
 @pytest.fixture
-def system(prepared: Path) -> Generator[System]:
+def system(prepared: Path, nursery: Nursery) -> Generator[System]:
     """An installation of the test's own, with nothing running."""
-    with _copied(prepared) as system:
+    with copied(prepared, nursery) as system:
         yield system
 
 
 @pytest.fixture(scope="module")
-def served(prepared: Path) -> Generator[System]:
+def served(prepared: Path, nursery: Nursery) -> Generator[System]:
     """An installation whose server runs through the whole module: nothing that happens there may end it."""
-    with _copied(prepared) as system:
+    with copied(prepared, nursery) as system:
         server = system.serve()
         yield system
         assert server.lives
@@ -50,10 +61,11 @@ def served(prepared: Path) -> Generator[System]:
 
 
 @contextmanager
-def _copied(prepared: Path) -> Generator[System]:
+def copied(prepared: Path, nursery: Nursery) -> Generator[System]:
+    """A copy of the prepared folder; everything in it ends with it."""
     folder = Path(tempfile.mkdtemp(prefix="yeoul-faults-"))
     subprocess.run(["cp", "-a", f"{prepared}/.", folder], check=True)
-    system = System(folder)
+    system = System(folder, nursery)
     try:
         yield system
     finally:

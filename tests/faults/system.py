@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ import psutil
 import psycopg
 
 from tests.core.events.reading import Reader
+from tests.faults.nursery import Nursery
 from yeoul.core.db.embedded import _postmaster
 
 START_SECONDS = 60
@@ -28,36 +27,30 @@ TERMINAL = {"succeeded", "failed", "canceled"}
 class Process:
     """``yeoul serve``, ``api`` or ``worker`` on a data folder."""
 
-    def __init__(self, data_dir: Path, *command: str, **settings: str) -> None:
+    def __init__(self, nursery: Nursery, data_dir: Path, *command: str, host: str = "", **settings: str) -> None:
         self.log: list[str] = []
         self.url = ""
         self._ready = threading.Event()
-        kept = {k: v for k, v in os.environ.items() if not re.search(r"^YEOUL_|_API_KEY$|_BASE_URL$", k)}
         environment = {
-            **kept,
             "YEOUL_DATA_DIR": str(data_dir),
             "YEOUL_FAKE_MODELS": "true",
             "YEOUL_LOCAL_ENABLED": "false",
             "YEOUL_DEFAULT_MODEL": "fake/slow",
             "YEOUL_LEASE_SECONDS": str(LEASE_SECONDS),
             "YEOUL_DRAIN_SECONDS": "0.3",
+            "YEOUL_LOG_FORMAT": "human",
             "COLUMNS": "200",
             **settings,
         }
-        yeoul = str(Path(sys.executable).with_name("yeoul"))
-        self.process = subprocess.Popen(
-            [yeoul, *command],
-            env=environment,
-            cwd=data_dir,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
+        ours, its = os.pipe()
+        try:
+            self.process = nursery.start(list(command), environment, data_dir, its, host)
+        finally:
+            os.close(its)
+        threading.Thread(target=self._read, args=[ours], daemon=True).start()
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as lines:
+    def _read(self, said: int) -> None:
+        with os.fdopen(said, errors="replace") as lines:
             for line in lines:
                 self.log.append(line)
                 if found := re.search(r"ready:.*(http://127\.0\.0\.1:\d+)", line):
@@ -79,8 +72,12 @@ class Process:
     def lives(self) -> bool:
         return self.process.poll() is None
 
+    def said(self, words: str) -> bool:
+        """Whether it has logged these words."""
+        return any(words in line for line in list(self.log))
+
     def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        self.process.send(number)
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Sends a signal, and waits for the exit status."""
@@ -93,12 +90,13 @@ class System:
     """One data folder, the processes on it, and what a client asks of whichever API is up."""
 
     data_dir: Path
+    nursery: Nursery
     processes: list[Process] = field(default_factory=list)
     api: Process | None = None
 
-    def start(self, *command: str, **settings: str) -> Process:
-        """Starts a process, without waiting for it."""
-        process = Process(self.data_dir, *command, **settings)
+    def start(self, *command: str, host: str = "", **settings: str) -> Process:
+        """Starts a process, without waiting for it. ``host``: on a machine of its own, as far as it can tell."""
+        process = Process(self.nursery, self.data_dir, *command, host=host, **settings)
         self.processes.append(process)
         return process
 
@@ -106,6 +104,11 @@ class System:
         """Starts the API, with a worker or without, and talks to it from now on."""
         self.api = self.start(command, "--port", "0", **settings).wait_ready()
         return self.api
+
+    def worker_of(self, job_id: str) -> Process:
+        """The process that runs a job."""
+        ((pid,),) = self.query("SELECT w.pid FROM workers w JOIN jobs j ON j.worker_id = w.id WHERE j.id = %s", job_id)
+        return next(process for process in self.processes if process.lives and process.pid == pid)
 
     def close(self) -> None:
         for process in self.processes:
