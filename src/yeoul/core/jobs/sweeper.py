@@ -12,7 +12,7 @@ import psycopg
 import structlog
 
 from yeoul.core.base import json
-from yeoul.core.db.database import Database
+from yeoul.core.db.database import Database, patiently
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs import queries
@@ -58,7 +58,7 @@ class Sweeper:
 
     async def start(self) -> None:
         """Frees the jobs of workers of this host that are certainly dead, then starts looking."""
-        await self._bury_the_dead()
+        await patiently(self._bury_the_dead)
         self._task = asyncio.create_task(self._run(), name="sweeper")
 
     async def stop(self) -> None:

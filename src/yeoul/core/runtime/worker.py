@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from yeoul.core.base import json
 from yeoul.core.base.ids import new_id
+from yeoul.core.db.database import patiently
 from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW
 from yeoul.core.jobs import queries
 from yeoul.core.jobs.attempt import Attempt
@@ -74,7 +75,7 @@ class Worker:
 
     async def start(self) -> None:
         """Registers and begins to claim."""
-        await self._heartbeat()
+        await patiently(self._heartbeat)
         await self._flusher.start()
         await self._sweeper.start()
         self._look.set()
