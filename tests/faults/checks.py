@@ -40,16 +40,15 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
 
-async def check(fleet: Fleet, asked: list[Asked]) -> Found:
+async def check(fleet: Fleet, asked: list[Asked], found: Found) -> None:
     """Everything about the jobs, once all clients have seen theirs end."""
-    found = Found()
     rows = {row[0]: row for row in await _rows(fleet, _JOBS)}
     logs: dict[str, list[Event]] = defaultdict(list)
     for stream_id, seq, kind, data in await _rows(fleet, _EVENTS):
         logs[stream_id].append((seq, kind, data))
     told = dict(await _rows(fleet, _TOLD))
-    found.jobs = len(rows)
-    found.events = sum(map(len, logs.values()))
+    found.jobs += len(rows)
+    found.events += sum(map(len, logs.values()))
     known = {job.id: job for job in asked}
     if len(known) != len(asked) or set(known) != set(rows):
         found.lost += len(set(known) - set(rows))
@@ -68,7 +67,6 @@ async def check(fleet: Fleet, asked: list[Asked]) -> Found:
             found.wrong.append(f"job {job_id} was told to have ended {told[job_id]} times")
         if (job := known.get(job_id)) is not None:
             _client(found, job, status, cancel=cancel, log=logs[job_id])
-    return found
 
 
 def _stream(found: Found, job_id: str, status: str, output: str | None, log: list[Event]) -> None:

@@ -31,6 +31,13 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Generator[Nursery]:
 @pytest.fixture(scope="session")
 def prepared() -> Generator[Path]:
     """A data folder with an empty, migrated database, not running."""
+    folder = prepare()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def prepare() -> Path:
+    """Makes such a folder."""
     folder = Path(tempfile.mkdtemp(prefix="yeoul-faults-"))
     server = embedded.start(folder)
     try:
@@ -39,8 +46,7 @@ def prepared() -> Generator[Path]:
         migrate.upgrade(server.url("postgres", DATABASE_NAME), logins, METADATA)
     finally:
         server.close()
-    yield folder
-    shutil.rmtree(folder)
+    return folder
 
 
 @pytest.fixture

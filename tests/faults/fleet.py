@@ -173,8 +173,8 @@ class Fleet:
 
     # What can be done to it. Each returns whether there was anybody to do it to.
 
-    def kill(self, slot: Slot, rng: random.Random, number: signal.Signals = signal.SIGKILL) -> bool:
-        """Ends a process of ours; the next takes its place after a while."""
+    def kill(self, slot: Slot, rng: random.Random, number: signal.Signals = signal.SIGKILL, *, for_good: bool = False) -> bool:
+        """Ends a process of ours; the next takes its place after a while, unless it is ``for_good``."""
         if slot.busy or not slot.lives:
             return False
         slot.busy = True
@@ -184,7 +184,8 @@ class Fleet:
         pause = rng.choice((0.0, 0.2, 1.0, 2.5))
         if number == signal.SIGKILL:
             self.counts["kill -9 " + slot.command[0]] += 1
-            self.fill_later(slot, pause)
+            if not for_good:
+                self.fill_later(slot, pause)
             return True
         self.counts["SIGTERM " + slot.command[0]] += 1
 

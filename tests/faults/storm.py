@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.checks import Found, check, leaks
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import Fleet, Slot
 from tests.faults.load import Load
 
 SAID = ("started", "text", "text", "text", "step", "retrying", "usage")
@@ -35,6 +35,8 @@ class Storm:
     say: Callable[[str], None] = lambda _: None
     killed: list[tuple[float, str]] = field(default_factory=list)
     """When a worker was killed -9, and a job it was running."""
+    delays: list[float] = field(default_factory=list)
+    """Seconds from each kill -9 of a worker until each job it ran was started again."""
     seconds: float = 0
     _postgres_at: float = 0
 
@@ -47,7 +49,7 @@ class Storm:
         began = time.monotonic()
         loading = asyncio.create_task(self.load.run())
         try:
-            await self._until_a_job_runs(loading)
+            await self.until_a_job_speaks(loading)
             await self._blow(loading)
             self.say("calm: waiting for every job to end")
             await self.fleet.whole()
@@ -59,12 +61,17 @@ class Storm:
         finally:
             loading.cancel()
         self.seconds = time.monotonic() - began
-        found = await check(self.fleet, self.load.jobs)
+        return await self.finish(Found())
+
+    async def finish(self, found: Found) -> Found:
+        """Checks everything, and adds it up."""
+        await check(self.fleet, self.load.jobs, found)
         found.wrong += await leaks(self.fleet)
         found.wrong += self.fleet.died_by_themselves()
+        self.delays = await self._reruns()
         return found
 
-    async def _until_a_job_runs(self, loading: asyncio.Task[None]) -> None:
+    async def until_a_job_speaks(self, loading: asyncio.Task[None]) -> None:
         heard = asyncio.create_task(self.load.signals.next("text", 60))
         await asyncio.wait({heard, loading}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
@@ -92,7 +99,7 @@ class Storm:
     async def _fault(self) -> None:
         rng = self._rng
         faults: list[tuple[int, Callable[[], Awaitable[bool]]]] = [
-            (52, lambda: self._kill_worker(signal.SIGKILL)),
+            (52, lambda: self._kill_some_worker(signal.SIGKILL)),
             (12, lambda: self._now(self.fleet.kill(rng.choice(self.fleet.apis), rng))),
             (6, lambda: self._now(self.fleet.kill_broker(rng))),
             (9, lambda: self._now(self.fleet.kill_model(rng))),
@@ -100,7 +107,7 @@ class Storm:
             (2, self._kill_backend),
             (5, lambda: self.fleet.drop_connections(rng.choice((0.2, 1)))),
             (3, lambda: self.fleet.pause(rng.choice(self.fleet.workers), self.lease * rng.uniform(1.2, 2))),
-            (5, lambda: self._kill_worker(signal.SIGTERM)),
+            (5, lambda: self._kill_some_worker(signal.SIGTERM)),
             (3, lambda: self._now(self.fleet.kill(rng.choice(self.fleet.apis), rng, signal.SIGTERM))),
         ]
         await rng.choices([fault for _, fault in faults], [weight for weight, _ in faults])[0]()
@@ -108,13 +115,16 @@ class Storm:
     async def _now(self, done: bool) -> bool:  # noqa: FBT001
         return done
 
-    async def _kill_worker(self, number: signal.Signals) -> bool:
+    async def _kill_some_worker(self, number: signal.Signals) -> bool:
         """At the moment some job says something: the worker that runs this job."""
         job_id = await self.load.signals.next(self._rng.choice(SAID), HEARD_SECONDS)
         slot = await self.fleet.worker_of(job_id) if job_id else None
-        slot = slot or self._rng.choice(self.fleet.workers)
+        return await self.kill_worker(number, slot or self._rng.choice(self.fleet.workers))
+
+    async def kill_worker(self, number: signal.Signals, slot: Slot, *, for_good: bool = False) -> bool:
+        """Ends a worker, and remembers which jobs it was running."""
         pid = slot.process.pid if slot.process else 0
-        if not self.fleet.kill(slot, self._rng, number):
+        if not self.fleet.kill(slot, self._rng, number, for_good=for_good):
             return False
         if number == signal.SIGKILL:
             at = time.time()
@@ -137,7 +147,7 @@ class Storm:
         self._postgres_at = time.monotonic()
         return await self.fleet.kill_backend(self._rng)
 
-    async def reruns(self) -> list[float]:
+    async def _reruns(self) -> list[float]:
         """Seconds from each kill -9 of a worker until each job it ran was started again."""
         starts: dict[str, list[float]] = {}
         for job_id, at in await self.fleet.ask(
@@ -164,9 +174,24 @@ class Storm:
         return "\n".join(lines)
 
 
+async def settle(storm: Storm) -> None:
+    """Waits until every job of a killed worker runs again, or has ended."""
+    async with asyncio.timeout(60):
+        while True:
+            rows = await storm.fleet.ask(
+                "SELECT FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id WHERE j.id = ANY (%s::uuid[])"
+                " AND (j.status = 'queued' OR j.status = 'running' AND coalesce(w.pid <> ALL (%s), true))",
+                [job_id for _, job_id in storm.killed],
+                [slot.process.pid for slot in storm.fleet.workers if slot.process and slot.lives],
+            )
+            if rows == []:
+                return
+            await asyncio.sleep(0.1)
+
+
 async def outage(fleet: Fleet, load: Load, seconds: float) -> float:
     """PostgreSQL away for so long, and nobody may start it. Returns the seconds from its return to the next job's end."""
-    alive = {slot.name: slot.process.pid for slot in fleet.slots if slot.process}
+    alive = [slot for slot in fleet.slots if slot.lives]
     with (fleet.system.data_dir / "postgres.start.lock").open("wb") as nobody_starts_it:
         await asyncio.to_thread(fcntl.flock, nobody_starts_it, fcntl.LOCK_EX)
         assert fleet.kill_postgres()
@@ -175,7 +200,9 @@ async def outage(fleet: Fleet, load: Load, seconds: float) -> float:
     async with asyncio.timeout(60):
         while load.ended_at < back:
             await asyncio.sleep(0.02)
-    assert alive == {slot.name: slot.process.pid for slot in fleet.slots if slot.process and slot.lives}
+    for slot in alive:
+        assert slot.process is not None
+        assert slot.lives, f"{slot.name} did not survive the outage:\n" + "".join(slot.process.log[-40:])
     return load.ended_at - back
 
 
