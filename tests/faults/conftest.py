@@ -66,6 +66,15 @@ def served(prepared: Path, nursery: Nursery) -> Generator[System]:
         assert server.end(signal.SIGTERM) == 0
 
 
+@pytest.fixture(scope="module")
+def answering(prepared: Path, nursery: Nursery) -> Generator[System]:
+    """An installation with an API through the whole module, and no worker of its own."""
+    with copied(prepared, nursery) as system:
+        api = system.serve("api")
+        yield system
+        assert api.lives
+
+
 @contextmanager
 def copied(prepared: Path, nursery: Nursery) -> Generator[System]:
     """A copy of the prepared folder; everything in it ends with it."""

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,8 @@ class Fleet:
             )
             for number in range(workers)
         ]
-        self.starting: set[asyncio.Task[None]] = set()
+        self._coming_back: set[asyncio.Task[None]] = set()
+        self._down: set[str] = set()
 
     @property
     def slots(self) -> list[Slot]:
@@ -147,16 +148,22 @@ class Fleet:
 
         self._task(later())
 
-    def _task(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self.starting.add(task)
-        task.add_done_callback(self.starting.discard)
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        self._coming_back.add(asyncio.create_task(work))
+
+    def look(self) -> None:
+        """Raises what went wrong while something was put back in its place."""
+        for task in [task for task in self._coming_back if task.done()]:
+            self._coming_back.remove(task)
+            task.result()
+        assert not self.died_by_themselves(), "\n".join(self.died_by_themselves())
 
     async def whole(self) -> None:
         """Waits until everything is back in its place and ready. What has died by itself is said so."""
         async with asyncio.timeout(120):
-            while self.starting:
-                await asyncio.wait(self.starting)
+            while self._coming_back:
+                await asyncio.wait(self._coming_back)
+                self.look()
             for slot in self.slots:
                 assert slot.process is not None
                 await asyncio.to_thread(slot.process.wait_ready)
@@ -247,29 +254,31 @@ class Fleet:
 
     def kill_broker(self, rng: random.Random) -> bool:
         broker = self.broker
-        if broker is None or self.counts["broker down"]:
+        if broker is None or "broker" in self._down:
             return False
-        self.counts["broker down"] += 1
+        self._down.add("broker")
         broker.kill()
         self.counts["kill -9 broker"] += 1
 
         async def back() -> None:
             await asyncio.sleep(rng.choice((0.1, 1.0, 3.0)))
             await asyncio.to_thread(broker.start)
-            del self.counts["broker down"]
+            self._down.remove("broker")
 
         self._task(back())
         return True
 
     def kill_model(self, rng: random.Random) -> bool:
-        if not self.model.lives:
+        if "model" in self._down:
             return False
+        self._down.add("model")
         self.model.end()
         self.counts["kill -9 model server"] += 1
 
         async def back() -> None:
             await asyncio.sleep(rng.choice((0.0, 0.5, 1.5)))
             await asyncio.to_thread(self.model.start)
+            self._down.remove("model")
 
         self._task(back())
         return True

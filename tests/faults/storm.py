@@ -16,6 +16,8 @@ from tests.faults.load import Load
 
 SAID = ("started", "text", "text", "text", "step", "retrying", "usage")
 """What a worker's killer waits for: the moment is one of the code's own."""
+SLOW_SECONDS = 8.0
+"""A job that waits longer for its next attempt has its story told."""
 HEARD_SECONDS = 2.0
 """How long it waits, before it takes any moment."""
 CALM_SECONDS = 180
@@ -38,6 +40,7 @@ class Storm:
     delays: list[float] = field(default_factory=list)
     """Seconds from each kill -9 of a worker until each job it ran was started again."""
     seconds: float = 0
+    postgres_kills: list[float] = field(default_factory=list)
     _postgres_at: float = 0
 
     def __post_init__(self) -> None:
@@ -90,7 +93,7 @@ class Storm:
             for task in [task for task in under_way if task.done()]:
                 under_way.discard(task)
                 task.result()
-            assert not self.fleet.died_by_themselves(), self.fleet.died_by_themselves()
+            self.fleet.look()
             if self.fleet.kills // 10 > told:
                 told = self.fleet.kills // 10
                 self.say(f"{self.fleet.kills}/{self.kills} kills, {len(self.load.jobs)} jobs submitted")
@@ -139,12 +142,14 @@ class Storm:
         if time.monotonic() - self._postgres_at < 3 * self.lease + 2:
             return False
         self._postgres_at = time.monotonic()
+        self.postgres_kills.append(time.time())
         return self.fleet.kill_postgres()
 
     async def _kill_backend(self) -> bool:
         if time.monotonic() - self._postgres_at < 3 * self.lease + 2:
             return False
         self._postgres_at = time.monotonic()
+        self.postgres_kills.append(time.time())
         return await self.fleet.kill_backend(self._rng)
 
     async def _reruns(self) -> list[float]:
@@ -159,7 +164,17 @@ class Storm:
             after = [at for at in starts.get(job_id, []) if at > killed_at]
             if after:  # else it was canceled, or out of attempts
                 found.append(min(after) - killed_at)
+                if found[-1] > SLOW_SECONDS:
+                    self.say(f"{found[-1]:.1f} s until job {job_id} ran again: {await self._story(job_id, killed_at)}")
         return found
+
+    async def _story(self, job_id: str, since: float) -> str:
+        rows = await self.fleet.ask(
+            "SELECT type, data::text, extract(epoch FROM created_at)::float8 - %s FROM events"
+            " WHERE stream_id = %s AND type <> 'text' ORDER BY seq", since, job_id,
+        )  # fmt: skip
+        said = [f"{at:+.1f} {kind} {data[:60]}" for kind, data, at in rows or []]
+        return "; ".join([*said, *(f"{at - since:+.1f} PostgreSQL killed" for at in self.postgres_kills)])
 
     async def _unfinished(self) -> str:
         rows = await self.fleet.ask(
@@ -179,7 +194,7 @@ async def settle(storm: Storm) -> None:
     async with asyncio.timeout(60):
         while True:
             rows = await storm.fleet.ask(
-                "SELECT FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id WHERE j.id = ANY (%s::uuid[])"
+                "SELECT j.id FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id WHERE j.id = ANY (%s::uuid[])"
                 " AND (j.status = 'queued' OR j.status = 'running' AND coalesce(w.pid <> ALL (%s), true))",
                 [job_id for _, job_id in storm.killed],
                 [slot.process.pid for slot in storm.fleet.workers if slot.process and slot.lives],

@@ -19,7 +19,7 @@ from tests.core.events.reading import Reader
 from tests.faults.nursery import Nursery
 from yeoul.core.db.embedded import _postmaster
 
-START_SECONDS = 60
+START_SECONDS = 120
 LEASE_SECONDS = 2
 TERMINAL = {"succeeded", "failed", "canceled"}
 
@@ -142,11 +142,19 @@ class System:
         assert answer.status_code == 201, answer.text
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    async def submit(self, client: httpx.AsyncClient, prompt: str) -> str:
-        body = {"kind": "llm.complete", "input": {"model": "fake/slow", "prompt": prompt}}
+    async def submit(self, client: httpx.AsyncClient, prompt: str, model: str = "fake/slow") -> str:
+        return await self.submit_kind(client, "llm.complete", {"model": model, "prompt": prompt})
+
+    async def submit_kind(self, client: httpx.AsyncClient, kind: str, given: dict[str, Any], **more: Any) -> str:
+        body = {"kind": kind, "input": given, **more}
         answer = await client.post(self.path("/api/jobs"), json=body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
+
+    def stepped(self, job_id: str) -> str:
+        """What a job's stored steps said, one after the other."""
+        rows = self.query("SELECT output #>> '{}' FROM steps WHERE job_id = %s ORDER BY seq_end", job_id)
+        return "".join(row[0] for row in rows)
 
     async def job(self, client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
         answer = await client.get(self.path(f"/api/jobs/{job_id}"))
@@ -161,13 +169,13 @@ class Follower:
     def __init__(self, system: System, client: httpx.AsyncClient, job_id: str) -> None:
         self._system = system
         self._reader = Reader(client, "")
-        self._job_id = job_id
+        self.job_id = job_id
         self.breaks = 0
         self._task = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
         while True:
-            self._reader.url = self._system.path(f"/api/jobs/{self._job_id}/events")
+            self._reader.url = self._system.path(f"/api/jobs/{self.job_id}/events")
             try:
                 ended = await self._reader.read()
             except httpx.TransportError:
@@ -200,6 +208,13 @@ class Follower:
             elif kind == "retrying":
                 pieces = [(n, piece) for n, piece in pieces if n <= data["void_after"]]
         return "".join(piece for _, piece in pieces)
+
+    async def checked(self) -> None:
+        """Its text is its row's, and only attempts that still had the job are heard."""
+        ((status, output),) = self._system.query("SELECT status, output FROM jobs WHERE id = %s", self.job_id)
+        assert status == self.kinds[-1]
+        if status == "succeeded":
+            assert self.text() == output["text"]
 
     async def until(self, kind: str, count: int = 1) -> None:
         """Waits until so many events of a type have come."""

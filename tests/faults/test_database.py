@@ -28,7 +28,7 @@ async def test_a_database_that_dies_is_started_again(served: System, client: htt
     await watched.to_the_end()
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]
-    job = await served.job(client, watched._job_id)
+    job = await served.job(client, watched.job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (1, words(60), words(60))
 
 
@@ -62,7 +62,7 @@ async def test_a_database_that_stays_away(served: System, client: httpx.AsyncCli
     for follower, count in ((watched, 80), *((follower, 100) for follower in waiting)):
         await follower.to_the_end()
         assert follower.kinds == ["started", "succeeded"]
-        job = await served.job(client, follower._job_id)
+        job = await served.job(client, follower.job_id)
         assert (job["attempt"], job["output"]["text"], follower.text()) == (1, words(count), words(count))
     after = Follower(served, client, await served.submit(client, "3 words, 1 ms"))
     await after.to_the_end()
@@ -82,7 +82,7 @@ async def test_connections_that_are_dropped(served: System, client: httpx.AsyncC
     await watched.to_the_end()
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]
-    job = await served.job(client, watched._job_id)
+    job = await served.job(client, watched.job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (1, words(60), words(60))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from yeoul.core.base.faultpoints import reach
 from yeoul.core.db.tables import SCHEMA
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,10 @@ def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
 
 
 def _committed(session: AsyncSession) -> None:
-    for callback in session.info.get("after_commit", ()):
+    callbacks = session.info.get("after_commit", ())
+    if callbacks:
+        reach("commit.unrung")
+    for callback in callbacks:
         callback()
 
 

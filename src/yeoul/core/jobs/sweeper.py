@@ -12,6 +12,7 @@ import psycopg
 import structlog
 
 from yeoul.core.base import json
+from yeoul.core.base.faultpoints import reach
 from yeoul.core.db.database import Database, patiently
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
@@ -111,6 +112,7 @@ class Sweeper:
     async def _sweep_lost(self, workers: list[UUID] | None = None) -> None:
         while rows := await self._line.fetch(queries.SWEEP_LOST, {"error": WORKER_LOST, "workers": workers}):
             log.warning("took jobs from workers that stopped answering", jobs=[str(row[0]) for row in rows])
+            reach("lost.taken")
             self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
             self._doorbell.ring()
 
