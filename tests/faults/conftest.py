@@ -21,9 +21,20 @@ from yeoul.schema import METADATA
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Generator[Nursery]:
-    """Where processes come from; they know the kinds of jobs of these tests."""
-    nursery = Nursery(PYTHONPATH=f"{offered(tmp_path_factory.mktemp('product'))}{os.pathsep}{ROOT}")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What offers these tests' kinds of jobs to every process."""
+    return offered(tmp_path_factory.mktemp("product"))
+
+
+def path_of(product: Path) -> str:
+    """Python's path for such processes."""
+    return f"{product}{os.pathsep}{ROOT}"
+
+
+@pytest.fixture(scope="session")
+def nursery(product: Path) -> Generator[Nursery]:
+    """Where processes come from."""
+    nursery = Nursery(PYTHONPATH=path_of(product))
     yield nursery
     nursery.close()
 
@@ -85,7 +96,7 @@ def copied(prepared: Path, nursery: Nursery) -> Generator[System]:
         yield system
     finally:
         system.close()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # a killed database's last processes still tidy up
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from pathlib import Path
 import psutil
 
 from tests.faults.checks import Found
-from tests.faults.conftest import copied, prepare
+from tests.faults.conftest import copied, path_of, prepare
 from tests.faults.fleet import Fleet, closing
 from tests.faults.kinds import offered
 from tests.faults.load import Load
-from tests.faults.nursery import ROOT, Nursery
+from tests.faults.nursery import Nursery
 from tests.faults.storm import Storm, middle, outage, settle
 
 RERUN_LIMIT = 15.0
@@ -72,7 +72,7 @@ async def _run(asked: argparse.Namespace) -> tuple[Found, Storm, Defaults]:
     with tempfile.TemporaryDirectory(prefix="yeoul-faults-") as temporary:
         folder = Path(temporary)
         say("making a database, and a fleet")
-        nursery = Nursery(PYTHONPATH=f"{offered(folder / 'product')}{os.pathsep}{ROOT}")
+        nursery = Nursery(PYTHONPATH=path_of(offered(folder / "product")))
         prepared = prepare()
         try:
             with copied(prepared, nursery) as system, closing(

@@ -12,7 +12,11 @@ from tests.core.runtime.helpers import until
 from tests.faults.system import Follower, Process, System
 from yeoul.core.base.faultpoints import VARIABLE
 
-pytestmark = pytest.mark.faults
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(240),  # the first test waits for what they share
+    pytest.mark.xdist_group("faults points"),
+]
 
 STEPS = {"words": 3, "ms": 5, "times": 2}
 
@@ -132,3 +136,24 @@ async def test_a_worker_paused_there_past_its_lease(
     ]
     for worker in (paused, other):
         assert worker.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("point", ["cancel.heard", "job.ended"])
+async def test_a_worker_that_dies_of_a_cancel(
+    answering: System, signed_in: httpx.AsyncClient, point: str
+) -> None:
+    """Between the wish and its fulfilment, or just after: nobody runs the job again, it is canceled."""
+    first = doomed(answering, point).wait_ready()
+    given = {"words": 1000, "ms": 20}
+    watched = Follower(answering, signed_in, await answering.submit_kind(signed_in, "faults.text", given))
+    await watched.until("text")
+    url = answering.path(f"/api/jobs/{watched.job_id}/cancel")
+    asking = asyncio.create_task(signed_in.post(url, params={"wait": 30}))
+    await death(first)
+    second = answering.start("worker").wait_ready()
+    answer = await asking
+    assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
+    await watched.to_the_end()
+    assert watched.kinds == ["started", "canceled"]
+    assert answering.query("SELECT epoch FROM jobs WHERE id = %s", watched.job_id) == [(1,)]
+    assert second.end(signal.SIGTERM) == 0

@@ -7,7 +7,7 @@ from tests.faults.load import Load
 from tests.faults.storm import Storm
 from tests.faults.system import System
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 SEED = 20_260
 KILLS = 16
