@@ -12,7 +12,9 @@ from tests.faults.load import TERMINAL, Asked, void
 Event = tuple[int, str, str]
 
 _JOBS = "SELECT id::text, kind, status, output::text, attempt, epoch, cancel_requested FROM jobs"
-_EVENTS = "SELECT stream_id::text, seq, type, data::text FROM events WHERE stream_id IN (SELECT id FROM jobs) ORDER BY 1, 2"
+_EVENTS = (
+    "SELECT stream_id::text, seq, type, data::text FROM events WHERE stream_id IN (SELECT id FROM jobs) ORDER BY 1, 2"
+)
 _TOLD = """
 SELECT data->>'id', count(*) FROM events e JOIN streams s ON s.id = e.stream_id
 WHERE e.type = 'job' AND data->>'status' IN ('succeeded', 'failed', 'canceled') GROUP BY 1

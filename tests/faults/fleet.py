@@ -1,4 +1,4 @@
-"""A whole installation that can be broken anywhere: APIs, workers, database, broker and model, each put back in place."""
+"""A whole installation that can be broken anywhere: APIs, workers, database, broker, model, each put back in place."""
 
 import asyncio
 import contextlib
@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 
 from tests.brokers import Broker, RabbitServer, RedisServer, free_port
+from tests.core.runtime.helpers import until
 from tests.faults.system import Process, System
 
 MODEL_SERVER = Path(__file__).with_name("model_server.py")
@@ -98,14 +99,14 @@ class Fleet:
             "YEOUL_DOORBELL": self.broker.url if self.broker else "postgres",
         }
         apart = os.geteuid() == 0
-        self.apis = [
-            Slot(f"api{number}", ("api", "--port", str(free_port())), "", settings) for number in range(2)
-        ]
+        self.apis = [Slot(f"api{number}", ("api", "--port", str(free_port())), "", settings) for number in range(2)]
         self.workers = [
             Slot(
                 f"worker{number}",
                 # The last one is a pool apart; the first two share a machine, so that one may bury the other.
-                ("worker", "--kinds", "faults.text,faults.steps,llm.complete") if number == workers - 1 else ("worker",),
+                ("worker", "--kinds", "faults.text,faults.steps,llm.complete")
+                if number == workers - 1
+                else ("worker",),
                 f"machine{number}" if apart and number > 1 else "",
                 settings,
             )
@@ -167,8 +168,7 @@ class Fleet:
             for slot in self.slots:
                 assert slot.process is not None
                 await asyncio.to_thread(slot.process.wait_ready)
-            while self.system.postgres is None:
-                await asyncio.sleep(0.05)
+            await until(lambda: self.system.postgres is not None, seconds=60)
 
     def died_by_themselves(self) -> list[str]:
         """Processes that nobody has ended."""
@@ -180,7 +180,9 @@ class Fleet:
 
     # What can be done to it. Each returns whether there was anybody to do it to.
 
-    def kill(self, slot: Slot, rng: random.Random, number: signal.Signals = signal.SIGKILL, *, for_good: bool = False) -> bool:
+    def kill(
+        self, slot: Slot, rng: random.Random, number: signal.Signals = signal.SIGKILL, *, for_good: bool = False
+    ) -> bool:
         """Ends a process of ours; the next takes its place after a while, unless it is ``for_good``."""
         if slot.busy or not slot.lives:
             return False
@@ -300,9 +302,7 @@ class Fleet:
 
     async def worker_of(self, job_id: str) -> Slot | None:
         """The slot whose process runs a job."""
-        rows = await self.ask(
-            "SELECT w.pid FROM workers w JOIN jobs j ON j.worker_id = w.id WHERE j.id = %s", job_id
-        )
+        rows = await self.ask("SELECT w.pid FROM workers w JOIN jobs j ON j.worker_id = w.id WHERE j.id = %s", job_id)
         return next((slot for slot in self.workers if rows and slot.process and slot.process.pid == rows[0][0]), None)
 
 

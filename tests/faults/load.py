@@ -1,4 +1,4 @@
-"""Clients that do not give up: they submit jobs under a key, follow, poll and cancel them, whatever breaks meanwhile."""
+"""Clients that do not give up: they submit jobs under a key, follow, poll and cancel them, whatever breaks."""
 
 import asyncio
 import json
@@ -12,6 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+
+from tests.core.runtime.helpers import until
 
 TERMINAL = {"succeeded", "failed", "canceled"}
 PATIENCE = 20_000
@@ -69,6 +71,8 @@ class Load:
         self.signals = Signals()
         self.retries = 0
         """Requests that had to be sent again."""
+        self.ended = 0
+        """Jobs that have ended, as their clients saw."""
         self.ended_at = 0.0
         """When a client last saw a job end."""
         self._client = httpx.AsyncClient(timeout=httpx.Timeout(20, connect=2), limits=httpx.Limits(max_connections=200))
@@ -103,6 +107,7 @@ class Load:
                 group.create_task(self._follow(asked, headers) if asked.followed else self._poll(asked, headers))
                 if self._rng.random() < 0.12:
                     group.create_task(self._cancel(asked, headers, self._rng.choice(("", "", "started", "text"))))
+            self.ended += 1
             self.ended_at = time.time()
 
     def _draw(self) -> tuple[Asked, dict[str, Any]]:
@@ -161,8 +166,7 @@ class Load:
 
     async def _cancel(self, asked: Asked, headers: dict[str, str], when: str) -> None:
         if when and asked.followed:
-            while not any(kind == when or kind in TERMINAL for _, kind, _ in asked.events):
-                await asyncio.sleep(0.02)
+            await until(lambda: any(kind == when or kind in TERMINAL for _, kind, _ in asked.events), seconds=600)
         asked.cancel_answer = await self._ask("POST", f"/api/jobs/{asked.id}/cancel", headers, good=(200, 202))
 
     async def _follow(self, asked: Asked, headers: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
 """A model behind HTTP, in a process of its own that may be killed: speaks OpenAI's chat completions, as a stream.
 
-``python model_server.py PORT`` needs nothing but Python. It says ``5 words, 20 ms`` as the prompt asks, and prints a line
-of JSON when a request comes (``asked``), when it is answered (``done``) and when its client has hung up (``gone``).
+``python model_server.py PORT`` needs nothing but Python. It says ``5 words, 20 ms`` as the prompt asks, and prints a
+line of JSON when a request comes (``asked``), is answered (``done``), or is given up by its client (``gone``).
 """
 
 import asyncio

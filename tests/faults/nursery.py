@@ -18,6 +18,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 MODULES = (
@@ -58,11 +59,12 @@ class Child:
     def send(self, number: signal.Signals) -> None:
         """Sends a signal, unless it has ended: the number may be another's by then."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 class Nursery:
-    """Asks for processes, and hears of their ends. ``preload``: a library that every one of them is started with."""
+    """Asks for processes, and hears of their ends. All of them have the given variables in their environment."""
 
     def __init__(self, **environment: str) -> None:
         ours, hers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -100,13 +102,7 @@ class Nursery:
         self._socket.close()
 
     def _hear(self) -> None:
-        while True:
-            try:
-                said = self._socket.recv(MESSAGE_BYTES)
-            except OSError:
-                return
-            if not said:
-                return
+        while said := self._said():
             pid, status = json.loads(said)
             with self._born:
                 if status is None:
@@ -114,6 +110,13 @@ class Nursery:
                     self._born.notify_all()
                 else:
                     self._children.pop(pid).ended(status)
+        for child in self._children.values():  # they died with her
+            child.ended(-signal.SIGKILL)
+
+    def _said(self) -> bytes:
+        with suppress(OSError):
+            return self._socket.recv(MESSAGE_BYTES)
+        return b""
 
 
 def _mother(line: socket.socket) -> None:

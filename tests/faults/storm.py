@@ -7,9 +7,11 @@ import signal
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.core.runtime.helpers import until
 from tests.faults.checks import Found, check, leaks
 from tests.faults.fleet import Fleet, Slot
 from tests.faults.load import Load
@@ -20,6 +22,10 @@ SLOW_SECONDS = 8.0
 """A job that waits longer for its next attempt has its story told."""
 HEARD_SECONDS = 2.0
 """How long it waits, before it takes any moment."""
+JOBS_PER_KILL = 2
+"""How many jobs are to have ended for each kill, before the next."""
+PACE_SECONDS = 5.0
+"""How long the next kill waits for that."""
 CALM_SECONDS = 180
 """How long jobs may take to end once nothing is broken any more."""
 
@@ -87,6 +93,7 @@ class Storm:
         while self.fleet.kills < self.kills:
             if loading.done():
                 loading.result()
+            await self._keep_pace()
             fault = asyncio.create_task(self._fault())
             under_way.add(fault)
             await asyncio.sleep(self._rng.expovariate(self.rate))
@@ -98,6 +105,11 @@ class Storm:
                 told = self.fleet.kills // 10
                 self.say(f"{self.fleet.kills}/{self.kills} kills, {len(self.load.jobs)} jobs submitted")
         await asyncio.gather(*under_way)
+
+    async def _keep_pace(self) -> None:
+        """Has jobs end between the kills, however slow the machine is: what never runs cannot go wrong."""
+        with suppress(TimeoutError):
+            await until(lambda: self.load.ended >= self.fleet.kills * JOBS_PER_KILL, seconds=PACE_SECONDS)
 
     async def _fault(self) -> None:
         rng = self._rng
@@ -115,7 +127,7 @@ class Storm:
         ]
         await rng.choices([fault for _, fault in faults], [weight for weight, _ in faults])[0]()
 
-    async def _now(self, done: bool) -> bool:  # noqa: FBT001
+    async def _now(self, done: bool) -> bool:
         return done
 
     async def _kill_some_worker(self, number: signal.Signals) -> bool:
@@ -155,9 +167,12 @@ class Storm:
     async def _reruns(self) -> list[float]:
         """Seconds from each kill -9 of a worker until each job it ran was started again."""
         starts: dict[str, list[float]] = {}
-        for job_id, at in await self.fleet.ask(
-            "SELECT stream_id::text, extract(epoch FROM created_at)::float8 FROM events WHERE type = 'started'"
-        ) or []:
+        for job_id, at in (
+            await self.fleet.ask(
+                "SELECT stream_id::text, extract(epoch FROM created_at)::float8 FROM events WHERE type = 'started'"
+            )
+            or []
+        ):
             starts.setdefault(job_id, []).append(at)
         found = []
         for killed_at, job_id in self.killed:
@@ -191,30 +206,28 @@ class Storm:
 
 async def settle(storm: Storm) -> None:
     """Waits until every job of a killed worker runs again, or has ended."""
-    async with asyncio.timeout(60):
-        while True:
-            rows = await storm.fleet.ask(
-                "SELECT j.id FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id WHERE j.id = ANY (%s::uuid[])"
-                " AND (j.status = 'queued' OR j.status = 'running' AND coalesce(w.pid <> ALL (%s), true))",
-                [job_id for _, job_id in storm.killed],
-                [slot.process.pid for slot in storm.fleet.workers if slot.process and slot.lives],
-            )
-            if rows == []:
-                return
-            await asyncio.sleep(0.1)
+
+    async def settled() -> bool:
+        rows = await storm.fleet.ask(
+            "SELECT j.id FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id WHERE j.id = ANY (%s::uuid[])"
+            " AND (j.status = 'queued' OR j.status = 'running' AND coalesce(w.pid <> ALL (%s), true))",
+            [job_id for _, job_id in storm.killed],
+            [slot.process.pid for slot in storm.fleet.workers if slot.process and slot.lives],
+        )
+        return rows == []
+
+    await until(settled, seconds=60)
 
 
 async def outage(fleet: Fleet, load: Load, seconds: float) -> float:
-    """PostgreSQL away for so long, and nobody may start it. Returns the seconds from its return to the next job's end."""
+    """PostgreSQL away for so long, and nobody may start it. Returns the seconds from its return to a job's end."""
     alive = [slot for slot in fleet.slots if slot.lives]
     with (fleet.system.data_dir / "postgres.start.lock").open("wb") as nobody_starts_it:
         await asyncio.to_thread(fcntl.flock, nobody_starts_it, fcntl.LOCK_EX)
         assert fleet.kill_postgres()
         await asyncio.sleep(seconds)
     back = time.time()
-    async with asyncio.timeout(60):
-        while load.ended_at < back:
-            await asyncio.sleep(0.02)
+    await until(lambda: load.ended_at > back, seconds=60)
     for slot in alive:
         assert slot.process is not None
         assert slot.lives, f"{slot.name} did not survive the outage:\n" + "".join(slot.process.log[-40:])

@@ -103,9 +103,7 @@ async def test_waiting_to_be_tried_again(
     assert await canceled(signed_in, other, watched) == ["started", "retrying", "canceled"]
 
 
-async def test_just_finishing(
-    answering: System, other: Process, worker: Process, signed_in: httpx.AsyncClient
-) -> None:
+async def test_just_finishing(answering: System, other: Process, worker: Process, signed_in: httpx.AsyncClient) -> None:
     """A race that either may win: the answer is what became of the job, and there is one end."""
     chance = random.Random(7)
 

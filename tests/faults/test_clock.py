@@ -11,14 +11,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.core.runtime.helpers import until
 from tests.faults.conftest import path_of
 from tests.faults.nursery import Nursery
 from tests.faults.system import LEASE_SECONDS, Follower, Process, System
 
-LIBRARIES = [path for folder in ("/usr/lib", "/usr/lib64") for path in Path(folder).glob("**/faketime/libfaketimeMT.so.1")]
-WRONG = 3600
-
+LIBRARIES = [
+    path for folder in ("/usr/lib", "/usr/lib64") for path in Path(folder).glob("**/faketime/libfaketimeMT.so.1")
+]
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.timeout(240),
@@ -26,65 +25,73 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", params=["+1h", "-1h"])
-def elsewhen(request: pytest.FixtureRequest, product: Path) -> Generator[Nursery]:
-    """Processes whose clock is an hour ahead, or behind."""
-    nursery = Nursery(
-        PYTHONPATH=path_of(product),
-        LD_PRELOAD=str(LIBRARIES[0]),
-        FAKETIME=request.param,
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
-    )
-    yield nursery
-    nursery.close()
+@pytest.fixture
+def elsewhen(product: Path) -> Generator[list[Nursery]]:
+    """Processes whose clock is an hour ahead, and such an hour behind."""
+    nurseries = [
+        Nursery(
+            PYTHONPATH=path_of(product),
+            LD_PRELOAD=str(LIBRARIES[0]),
+            FAKETIME=wrong,
+            FAKETIME_DONT_FAKE_MONOTONIC="1",
+        )
+        for wrong in ("+1h", "-1h")
+    ]
+    yield nurseries
+    for nursery in nurseries:
+        nursery.close()
 
 
-async def test_a_worker_with_a_wrong_clock(
-    answering: System, elsewhen: Nursery, client: httpx.AsyncClient, request: pytest.FixtureRequest
-) -> None:
-    """Beside one with the right time, on other machines as far as they can tell."""
-    apart = "another" if os.geteuid() == 0 else ""
+async def test_workers_with_wrong_clocks(system: System, elsewhen: list[Nursery], client: httpx.AsyncClient) -> None:
+    """One ahead, one behind, on other machines as far as they can tell: two hours lie between them."""
 
-    def start_wrong() -> Process:
-        answering.processes.append(Process(elsewhen, answering.data_dir, "worker", host=apart))
-        return answering.processes[-1].wait_ready()
+    def start(number: int) -> Process:
+        host = f"another{number}" if os.geteuid() == 0 else ""
+        system.processes.append(Process(elsewhen[number], system.data_dir, "worker", host=host))
+        return system.processes[-1]
 
-    wrong = start_wrong()
-    await answering.register(client)
+    workers = [start(0), start(1)]
+    system.serve("api")
+    for worker in workers:
+        worker.wait_ready()
+    await system.register(client)
 
     # Nothing runs before its time, which is the database's.
-    ((now,),) = answering.query("SELECT now()")
+    ((now,),) = system.query("SELECT now()")
     due = now + timedelta(seconds=1.5)
-    later = await answering.submit_kind(client, "faults.text", {"words": 2}, run_at=due.isoformat())
-    retried = await answering.submit_kind(client, "faults.retry", {"words": 2, "times": 2})
-    for job_id in (later, retried):
-        watched = Follower(answering, client, job_id)
-        await watched.to_the_end()
-        await watched.checked()
-        assert watched.kinds[-1] == "succeeded"
-    assert datetime.fromisoformat((await answering.job(client, later))["started_at"]) >= due
+    asked = [("faults.text", {"words": 2}, {"run_at": due.isoformat()})] * 4
+    asked += [("faults.retry", {"words": 2, "times": 2}, {})] * 4
+    watched = [
+        Follower(system, client, await system.submit_kind(client, kind, given, **more)) for kind, given, more in asked
+    ]
+    for follower in watched:
+        await follower.to_the_end()
+        await follower.checked()
+        assert follower.kinds[-1] == "succeeded"
+    started = [datetime.fromisoformat((await system.job(client, each.job_id))["started_at"]) for each in watched[:4]]
+    assert min(started) >= due
 
-    # It keeps its lease, though it thinks that it ran out long ago, or that it will last for an hour.
-    ((left,),) = answering.query("SELECT extract(epoch FROM expires_at - now())::float8 FROM workers")
-    assert 0 < left <= LEASE_SECONDS
+    # They keep their leases, though they think that these ran out long ago, or will last for hours.
+    left = system.query("SELECT extract(epoch FROM expires_at - now())::float8 FROM workers")
+    assert [0 < seconds <= LEASE_SECONDS for (seconds,) in left] == [True, True]
 
-    # What it loses is found in time, and what another loses it finds neither too soon nor too late.
-    goes_on = wrong
-    for start in (lambda: answering.start("worker").wait_ready(), start_wrong):
+    # What one loses the other finds, neither too soon nor too late.
+    for _ in workers:
         given = {"words": 10_000, "ms": 50}
-        watched = Follower(answering, client, await answering.submit_kind(client, "faults.text", given))
-        await watched.until("text")
-        dies, goes_on = goes_on, await asyncio.to_thread(start)
-        assert watched.kinds == ["started"]
+        follower = Follower(system, client, await system.submit_kind(client, "faults.text", given))
+        await follower.until("text")
+        assert follower.kinds == ["started"]
+        dies = system.worker_of(follower.job_id)
         died_at = time.time()
         await asyncio.to_thread(dies.end, signal.SIGKILL)
-        await watched.until("started", 2)
-        ((again,),) = answering.query(
+        await follower.until("started", 2)
+        ((again,),) = system.query(
             "SELECT extract(epoch FROM max(created_at))::float8 FROM events WHERE stream_id = %s AND type = 'started'",
-            watched.job_id,
+            follower.job_id,
         )
         assert 0 < again - died_at < 15
-        await client.post(answering.path(f"/api/jobs/{watched.job_id}/cancel"))
-        await watched.to_the_end()
-        assert watched.kinds == ["started", "retrying", "started", "canceled"]
-    assert goes_on.end(signal.SIGTERM) == 0
+        answer = await client.post(system.path(f"/api/jobs/{follower.job_id}/cancel"), params={"wait": 20})
+        assert answer.json()["status"] == "canceled"
+        await follower.to_the_end()
+        assert follower.kinds == ["started", "retrying", "started", "canceled"]
+        await asyncio.to_thread(start(workers.index(dies)).wait_ready)

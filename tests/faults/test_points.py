@@ -139,9 +139,7 @@ async def test_a_worker_paused_there_past_its_lease(
 
 
 @pytest.mark.parametrize("point", ["cancel.heard", "job.ended"])
-async def test_a_worker_that_dies_of_a_cancel(
-    answering: System, signed_in: httpx.AsyncClient, point: str
-) -> None:
+async def test_a_worker_that_dies_of_a_cancel(answering: System, signed_in: httpx.AsyncClient, point: str) -> None:
     """Between the wish and its fulfilment, or just after: nobody runs the job again, it is canceled."""
     first = doomed(answering, point).wait_ready()
     given = {"words": 1000, "ms": 20}

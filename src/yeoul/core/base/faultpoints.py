@@ -1,8 +1,8 @@
 """Named points of the code where a test may have its process die, or stop.
 
 ``YEOUL_FAULT_POINT=flush.written:kill`` has a process kill itself (``SIGKILL``) when it first passes the point of that
-name, ``…:stop`` has it stop (``SIGSTOP``) until somebody sends ``SIGCONT``. Unset, as everywhere but in ``tests/faults``,
-passing a point is one comparison. It is no setting: nobody who runs Yeoul has a use for it.
+name, ``…:stop`` has it stop (``SIGSTOP``) until somebody sends ``SIGCONT``. Unset, as everywhere but in these tests
+(``tests/faults``), passing a point is one comparison. It is no setting: nobody who runs Yeoul has a use for it.
 
 ======================  ================================================================================================
 ``job.claimed``         the claim has committed; the handler has not begun
