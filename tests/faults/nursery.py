@@ -71,7 +71,7 @@ class Nursery:
         self._socket = ours
         self._children: dict[int, Child] = {}
         self._born = threading.Condition()
-        self._newest: Child | None = None
+        self._newborn: list[Child] = []
         self._asking = threading.Lock()
         kept = {k: v for k, v in os.environ.items() if not re.search(r"^YEOUL_|_API_KEY$|_BASE_URL$", k)}
         path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
@@ -88,12 +88,11 @@ class Nursery:
         """Starts ``yeoul command``; its errors go to the file descriptor. ``host``: a machine's name of its own."""
         asked = json.dumps({"command": command, "environment": environment, "folder": str(folder), "host": host})
         with self._asking, self._born:
-            self._newest = None
+            before = len(self._newborn)
             socket.send_fds(self._socket, [asked.encode()], [stderr])
-            if not self._born.wait_for(lambda: self._newest is not None, START_SECONDS):
+            if not self._born.wait_for(lambda: len(self._newborn) > before, START_SECONDS):
                 raise TimeoutError(f"the nursery does not answer (it ended with {self._mother.poll()})")
-            assert self._newest is not None
-            return self._newest
+            return self._newborn[-1]
 
     def close(self) -> None:
         """Ends her, and so all of them."""
@@ -106,7 +105,8 @@ class Nursery:
             pid, status = json.loads(said)
             with self._born:
                 if status is None:
-                    self._newest = self._children[pid] = Child(pid)
+                    self._children[pid] = Child(pid)
+                    self._newborn.append(self._children[pid])
                     self._born.notify_all()
                 else:
                     self._children.pop(pid).ended(status)

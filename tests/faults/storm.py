@@ -197,7 +197,7 @@ class Storm:
             " w.expires_at - now() FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id"
             " WHERE status IN ('queued', 'running')"
         )
-        lines = [str(row) for row in rows or ["the database does not answer"]]
+        lines = ["the database does not answer"] if rows is None else [str(row) for row in rows]
         for slot in self.fleet.slots:
             assert slot.process is not None
             lines += [f"--- {slot.name} {slot.process.pid} lives={slot.lives}", *slot.process.log[-15:]]
