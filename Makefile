@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gates fmt docs bench constraints clean setup-run setup-dev
+.PHONY: help run test check gates fmt docs bench faults constraints clean setup-run setup-dev
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,10 @@ docs: setup-dev ## build the documentation into site/
 bench: setup-dev ## measure beside raw loops and peers (minutes)
 	@scripts/system_packages.sh
 	@$(PY) -m benchmarks $(ARGS)
+
+faults: setup-dev ## kill 1,000 processes under load, count what is lost (half an hour); ARGS="--kills 100 --seed 7"
+	@scripts/system_packages.sh
+	@$(PY) -m tests.faults.long --report docs/faults.md $(ARGS)
 
 constraints: ## write constraints.txt anew: the newest versions pyproject.toml allows (needs uv)
 	@scripts/constraints.sh

@@ -10,6 +10,7 @@ redis-server     redis-server     tests of the Redis doorbell, peers in benchmar
 rabbitmq-server  rabbitmq-server  tests of the RabbitMQ doorbell
 nginx            nginx-light      tests of deploy/nginx
 openssl          openssl          tests of deploy/nginx (its certificate)
+faketime         faketime         tests of workers with a wrong clock (tests/faults)
 '
 
 missing=$(echo "$needs" | while read -r command package why; do

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +16,10 @@ import psutil
 import psycopg
 
 from tests.core.events.reading import Reader
+from tests.faults.nursery import Nursery
 from yeoul.core.db.embedded import _postmaster
 
-START_SECONDS = 60
+START_SECONDS = 120
 LEASE_SECONDS = 2
 TERMINAL = {"succeeded", "failed", "canceled"}
 
@@ -28,36 +27,30 @@ TERMINAL = {"succeeded", "failed", "canceled"}
 class Process:
     """``yeoul serve``, ``api`` or ``worker`` on a data folder."""
 
-    def __init__(self, data_dir: Path, *command: str, **settings: str) -> None:
+    def __init__(self, nursery: Nursery, data_dir: Path, *command: str, host: str = "", **settings: str) -> None:
         self.log: list[str] = []
         self.url = ""
         self._ready = threading.Event()
-        kept = {k: v for k, v in os.environ.items() if not re.search(r"^YEOUL_|_API_KEY$|_BASE_URL$", k)}
         environment = {
-            **kept,
             "YEOUL_DATA_DIR": str(data_dir),
             "YEOUL_FAKE_MODELS": "true",
             "YEOUL_LOCAL_ENABLED": "false",
             "YEOUL_DEFAULT_MODEL": "fake/slow",
             "YEOUL_LEASE_SECONDS": str(LEASE_SECONDS),
             "YEOUL_DRAIN_SECONDS": "0.3",
+            "YEOUL_LOG_FORMAT": "human",
             "COLUMNS": "200",
             **settings,
         }
-        yeoul = str(Path(sys.executable).with_name("yeoul"))
-        self.process = subprocess.Popen(
-            [yeoul, *command],
-            env=environment,
-            cwd=data_dir,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
+        ours, its = os.pipe()
+        try:
+            self.process = nursery.start(list(command), environment, data_dir, its, host)
+        finally:
+            os.close(its)
+        threading.Thread(target=self._read, args=[ours], daemon=True).start()
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as lines:
+    def _read(self, said: int) -> None:
+        with os.fdopen(said, errors="replace") as lines:
             for line in lines:
                 self.log.append(line)
                 if found := re.search(r"ready:.*(http://127\.0\.0\.1:\d+)", line):
@@ -79,8 +72,12 @@ class Process:
     def lives(self) -> bool:
         return self.process.poll() is None
 
+    def said(self, words: str) -> bool:
+        """Whether it has logged these words."""
+        return any(words in line for line in list(self.log))
+
     def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        self.process.send(number)
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Sends a signal, and waits for the exit status."""
@@ -93,12 +90,13 @@ class System:
     """One data folder, the processes on it, and what a client asks of whichever API is up."""
 
     data_dir: Path
+    nursery: Nursery
     processes: list[Process] = field(default_factory=list)
     api: Process | None = None
 
-    def start(self, *command: str, **settings: str) -> Process:
-        """Starts a process, without waiting for it."""
-        process = Process(self.data_dir, *command, **settings)
+    def start(self, *command: str, host: str = "", **settings: str) -> Process:
+        """Starts a process, without waiting for it. ``host``: on a machine of its own, as far as it can tell."""
+        process = Process(self.nursery, self.data_dir, *command, host=host, **settings)
         self.processes.append(process)
         return process
 
@@ -106,6 +104,11 @@ class System:
         """Starts the API, with a worker or without, and talks to it from now on."""
         self.api = self.start(command, "--port", "0", **settings).wait_ready()
         return self.api
+
+    def worker_of(self, job_id: str) -> Process:
+        """The process that runs a job."""
+        ((pid,),) = self.query("SELECT w.pid FROM workers w JOIN jobs j ON j.worker_id = w.id WHERE j.id = %s", job_id)
+        return next(process for process in self.processes if process.lives and process.pid == pid)
 
     def close(self) -> None:
         for process in self.processes:
@@ -139,11 +142,19 @@ class System:
         assert answer.status_code == 201, answer.text
         client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
-    async def submit(self, client: httpx.AsyncClient, prompt: str) -> str:
-        body = {"kind": "llm.complete", "input": {"model": "fake/slow", "prompt": prompt}}
+    async def submit(self, client: httpx.AsyncClient, prompt: str, model: str = "fake/slow") -> str:
+        return await self.submit_kind(client, "llm.complete", {"model": model, "prompt": prompt})
+
+    async def submit_kind(self, client: httpx.AsyncClient, kind: str, given: dict[str, Any], **more: Any) -> str:
+        body = {"kind": kind, "input": given, **more}
         answer = await client.post(self.path("/api/jobs"), json=body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
+
+    def stepped(self, job_id: str) -> str:
+        """What a job's stored steps said, one after the other."""
+        rows = self.query("SELECT output #>> '{}' FROM steps WHERE job_id = %s ORDER BY seq_end", job_id)
+        return "".join(row[0] for row in rows)
 
     async def job(self, client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
         answer = await client.get(self.path(f"/api/jobs/{job_id}"))
@@ -158,13 +169,13 @@ class Follower:
     def __init__(self, system: System, client: httpx.AsyncClient, job_id: str) -> None:
         self._system = system
         self._reader = Reader(client, "")
-        self._job_id = job_id
+        self.job_id = job_id
         self.breaks = 0
         self._task = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
         while True:
-            self._reader.url = self._system.path(f"/api/jobs/{self._job_id}/events")
+            self._reader.url = self._system.path(f"/api/jobs/{self.job_id}/events")
             try:
                 ended = await self._reader.read()
             except httpx.TransportError:
@@ -197,6 +208,13 @@ class Follower:
             elif kind == "retrying":
                 pieces = [(n, piece) for n, piece in pieces if n <= data["void_after"]]
         return "".join(piece for _, piece in pieces)
+
+    async def checked(self) -> None:
+        """Its text is its row's, and only attempts that still had the job are heard."""
+        ((status, output),) = self._system.query("SELECT status, output FROM jobs WHERE id = %s", self.job_id)
+        assert status == self.kinds[-1]
+        if status == "succeeded":
+            assert self.text() == output["text"]
 
     async def until(self, kind: str, count: int = 1) -> None:
         """Waits until so many events of a type have come."""

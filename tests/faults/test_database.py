@@ -1,5 +1,6 @@
 """A database that dies, stays away and drops connections, under a server that streams."""
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -28,7 +29,7 @@ async def test_a_database_that_dies_is_started_again(served: System, client: htt
     await watched.to_the_end()
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]
-    job = await served.job(client, watched._job_id)
+    job = await served.job(client, watched.job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (1, words(60), words(60))
 
 
@@ -62,10 +63,24 @@ async def test_a_database_that_stays_away(served: System, client: httpx.AsyncCli
     for follower, count in ((watched, 80), *((follower, 100) for follower in waiting)):
         await follower.to_the_end()
         assert follower.kinds == ["started", "succeeded"]
-        job = await served.job(client, follower._job_id)
+        job = await served.job(client, follower.job_id)
         assert (job["attempt"], job["output"]["text"], follower.text()) == (1, words(count), words(count))
     after = Follower(served, client, await served.submit(client, "3 words, 1 ms"))
     await after.to_the_end()
+
+
+async def test_processes_that_start_while_the_database_dies(served: System) -> None:
+    """Twice, in the middle of their start: they wait for it, and none gives up."""
+    workers = [served.start("worker") for _ in range(3)]
+    for _ in range(2):
+        died = served.postgres
+        assert died is not None
+        os.kill(died, signal.SIGKILL)
+        await until(_another_than(served, died), seconds=30)
+    for worker in workers:
+        await asyncio.to_thread(worker.wait_ready)
+    for worker in workers:
+        assert await asyncio.to_thread(worker.end, signal.SIGTERM) == 0
 
 
 async def test_connections_that_are_dropped(served: System, client: httpx.AsyncClient) -> None:
@@ -82,8 +97,13 @@ async def test_connections_that_are_dropped(served: System, client: httpx.AsyncC
     await watched.to_the_end()
     assert watched.breaks == 0
     assert watched.kinds == ["started", "succeeded"]
-    job = await served.job(client, watched._job_id)
+    job = await served.job(client, watched.job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (1, words(60), words(60))
+
+
+def _another_than(system: System, died: int) -> Callable[[], bool]:
+    """True once there is another PostgreSQL."""
+    return lambda: system.postgres not in (None, died)
 
 
 def _later(seconds: float) -> Callable[[], bool]:

@@ -34,7 +34,7 @@ async def test_kill_9_in_the_middle_of_an_answer(system: System, client: httpx.A
     assert watched.kinds == ["started", "retrying", "started", "succeeded"]
     (retrying,) = (data for _, kind, data in watched.events if kind == "retrying")
     assert (retrying["attempt"], retrying["void_after"], retrying["error"]["code"]) == (2, 0, "worker_lost")
-    for job_id, text in ((watched._job_id, words(40)), *((job_id, words(20)) for job_id in others)):
+    for job_id, text in ((watched.job_id, words(40)), *((job_id, words(20)) for job_id in others)):
         follower = Follower(system, client, job_id)
         await follower.to_the_end()
         job = await system.job(client, job_id)
@@ -58,7 +58,7 @@ async def test_everything_dies_at_once(system: System, client: httpx.AsyncClient
     await watched.to_the_end()
     assert watched.events[: len(before)] == before
     assert watched.kinds == ["started", "retrying", "started", "succeeded"]
-    assert (await system.job(client, watched._job_id))["output"]["text"] == watched.text() == words(30)
+    assert (await system.job(client, watched.job_id))["output"]["text"] == watched.text() == words(30)
 
 
 async def test_told_to_stop_in_the_middle_of_an_answer(system: System, client: httpx.AsyncClient) -> None:
@@ -75,7 +75,7 @@ async def test_told_to_stop_in_the_middle_of_an_answer(system: System, client: h
     await watched.to_the_end()
     assert watched.kinds == ["started", "retrying", "started", "succeeded"]
     assert [data["attempt"] for _, kind, data in watched.events if kind == "started"] == [1, 1]
-    job = await system.job(client, watched._job_id)
+    job = await system.job(client, watched.job_id)
     assert (job["status"], job["attempt"], job["output"]["text"]) == ("succeeded", 1, words(40))
     assert watched.text() == words(40)
 
@@ -100,7 +100,7 @@ async def test_a_worker_paused_past_its_lease(system: System, client: httpx.Asyn
     await until(lambda: any("lost the lease" in line for line in paused.log))
     await watched.to_the_end()
     assert watched.kinds == ["started", "retrying", "started", "succeeded"]
-    job = await system.job(client, watched._job_id)
+    job = await system.job(client, watched.job_id)
     assert (job["attempt"], job["output"]["text"], watched.text()) == (2, words(40), words(40))
     again = Follower(system, client, await system.submit(client, "3 words, 1 ms"))  # and it is of use again
     await again.to_the_end()

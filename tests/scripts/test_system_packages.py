@@ -35,7 +35,7 @@ def test_a_bare_machine_is_left_alone_when_told(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert said[0] == "▸ Not installed, because YEOUL_SYSTEM_PACKAGES=no:"
     packages = [line.split(":")[0].strip() for line in said[1:]]
-    assert packages == ["chromium", "redis-server", "rabbitmq-server", "nginx-light", "openssl"]
+    assert packages == ["chromium", "redis-server", "rabbitmq-server", "nginx-light", "openssl", "faketime"]
 
 
 def test_without_apt_the_tests_that_need_more_are_named(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_without_root_the_command_to_type_is_named(tmp_path: Path) -> None:
     _tool(tmp_path, "id", "echo 1000")
     done = _run(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "sudo apt-get install chromium redis-server rabbitmq-server nginx-light openssl" in done.stdout
+    assert "sudo apt-get install chromium redis-server rabbitmq-server nginx-light openssl faketime" in done.stdout
 
 
 def test_only_what_is_missing_is_installed_and_no_service_starts(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_only_what_is_missing_is_installed_and_no_service_starts(tmp_path: Path)
 
 
 def test_a_complete_machine_hears_nothing(tmp_path: Path) -> None:
-    for name in ("chromium", "redis-server", "rabbitmq-server", "nginx", "openssl"):
+    for name in ("chromium", "redis-server", "rabbitmq-server", "nginx", "openssl", "faketime"):
         _tool(tmp_path, name)
     done = _run(tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -7,6 +7,7 @@ said in one line. Whoever opens the database afterwards finds it running and mig
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from rich.text import Text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from yeoul.commands.terminal import console, first_line, say
+from yeoul.commands.terminal import console, first_line, is_lost_database, say
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.db import embedded, migrate
 from yeoul.core.db.database import driver_url
@@ -26,6 +27,9 @@ from yeoul.schema import METADATA
 from yeoul.settings import Settings
 
 CONNECT_SECONDS = 5
+RESTART_SECONDS = 60
+"""How long the embedded database may take to come back when it dies while we look at it."""
+RETRY_SECONDS = 0.2
 OLDEST = 18
 """The PostgreSQL version that brings the functions we use."""
 
@@ -45,9 +49,24 @@ def ready(settings: Settings) -> Iterator[DatabaseUrls]:
         yield _outside(settings)
         return
     with started(settings.data_dir) as urls:
-        ensure_database(urls)
-        upgrade(urls)
+        _make_ready(urls)
         yield urls
+
+
+def _make_ready(urls: DatabaseUrls) -> None:
+    """Looks at the embedded database, once more when it dies meanwhile: whoever uses it starts it again."""
+    deadline = time.monotonic() + RESTART_SECONDS
+    while True:
+        try:
+            ensure_database(urls)
+            upgrade(urls)
+        except (Unavailable, psycopg.Error) as error:
+            cause = error if isinstance(error, psycopg.Error) else error.__cause__ or error.__context__
+            if time.monotonic() > deadline or not (isinstance(cause, Exception) and is_lost_database(cause)):
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def check_folder(folder: Path) -> None:

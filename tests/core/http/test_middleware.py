@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -164,3 +167,35 @@ async def test_cors_for_everybody_is_without_cookies() -> None:
         response = await client.get("/up", headers={"Origin": "https://any.example.com"})
     assert response.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in response.headers
+
+
+async def test_a_request_that_a_stopping_server_gives_up_is_told_to_come_again() -> None:
+    """The server cancels it: it may have been done, so it is no 500, and the client asks again elsewhere."""
+    app, begun = small_app(settings_with()), asyncio.Event()
+
+    @app.get("/long")
+    async def long() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/long", "raw_path": b"/long", "query_string": b"", "headers": [],
+        "client": ("127.0.0.1", 1), "server": ("yeoul.test", 80), "scheme": "http", "http_version": "1.1",
+    }  # fmt: skip
+    request = asyncio.create_task(app(scope, receive, send))
+    await begun.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    start, body = sent
+    assert start["status"] == 503
+    assert (b"retry-after", b"2") in start["headers"]
+    assert b'"unavailable"' in body["body"]

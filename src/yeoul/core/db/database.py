@@ -1,17 +1,22 @@
 """The process's way to PostgreSQL: two pools, two logins, and the tenant scope."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal, LiteralString, cast
 from uuid import UUID
 
 import psycopg
+import structlog
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from yeoul.core.base.faultpoints import reach
 from yeoul.core.db.tables import SCHEMA
+
+log = structlog.get_logger(__name__)
 
 Row = tuple[Any, ...]
 Connection = psycopg.AsyncConnection[Row]
@@ -49,6 +54,7 @@ def _engine(url: str, size: int, name: str) -> AsyncEngine:
 
 _AWAY = frozenset({"08", "40", "53", "55", "57", "58"})
 _READ_ONLY = "25006"
+_PATIENCE_SECONDS = 0.3
 
 
 def is_away(error: Exception) -> bool:
@@ -56,9 +62,27 @@ def is_away(error: Exception) -> bool:
 
     By class of SQLSTATE, not of exception: psycopg's ``OperationalError`` is also what says "nested too deeply".
     """
-    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
-        return error.sqlstate[:2] in _AWAY or error.sqlstate == _READ_ONLY
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | OSError)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.Error) and cause.sqlstate is not None:
+        return cause.sqlstate[:2] in _AWAY or cause.sqlstate == _READ_ONLY
+    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | OSError)
+
+
+async def patiently(work: Callable[[], Awaitable[object]]) -> None:
+    """Does what a process needs before it can begin, again and again while the database is away.
+
+    Raises what the database refuses.
+    """
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("waiting for the database", error=str(error).strip())
+            await asyncio.sleep(_PATIENCE_SECONDS)
+        else:
+            return
 
 
 def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
@@ -67,7 +91,10 @@ def after_commit(session: AsyncSession, callback: Callable[[], None]) -> None:
 
 
 def _committed(session: AsyncSession) -> None:
-    for callback in session.info.get("after_commit", ()):
+    callbacks = session.info.get("after_commit", ())
+    if callbacks:
+        reach("commit.unrung")
+    for callback in callbacks:
         callback()
 
 

@@ -3,6 +3,7 @@
 Plain ASGI, so that streams flow through untouched.
 """
 
+import asyncio
 import re
 from time import perf_counter
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from yeoul.core.base.errors import Unavailable
 from yeoul.core.base.ids import new_id
 from yeoul.core.http import metrics, problems, traces
 from yeoul.core.telemetry import tracing
@@ -116,6 +118,11 @@ class ErrorBarrierMiddleware:
             await self._app(scope, receive, watched)
         except (ClientDisconnect, WebSocketDisconnect):
             pass  # the client left; there is nobody to tell
+        except asyncio.CancelledError:  # the server stops, and waits no longer for this request
+            if scope["type"] == "http" and not started:
+                error = Unavailable("The server is being restarted. Ask again in a moment.", retry_after=2)
+                await problems.render(error, Request(scope))(scope, receive, send)
+            raise
         except Exception:
             log.exception("request failed", method=scope.get("method", "WEBSOCKET"), path=quote(scope["path"]))
             if scope["type"] == "websocket":

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from yeoul.core.base import json
+from yeoul.core.base.faultpoints import reach
 from yeoul.core.db.database import Database, Row, is_away
 from yeoul.core.db.listen import STREAMS_GREW, Ringer
 from yeoul.core.jobs import queries
@@ -129,6 +130,7 @@ class Flusher:
             attempt.waiting = []
         held = await self._write(batch) if batch else set()
         if held:
+            reach("flush.written")
             self._ringer.ring(STREAMS_GREW, {job_id for job_id, _ in held})
         for attempt, futures in waiting.items():
             for done in futures:
@@ -184,6 +186,7 @@ class Flusher:
             log.exception("the database refused the end of an attempt", job_id=str(fence[0]), status=outcome.status)
             return {} if outcome is UNSTORABLE else await self._finish({fence: UNSTORABLE})
         if rows:
+            reach("job.ended")
             self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[3])])
         return {(row[0], row[1]): row[2] for row in rows}
 

@@ -12,7 +12,8 @@ import psycopg
 import structlog
 
 from yeoul.core.base import json
-from yeoul.core.db.database import Database
+from yeoul.core.base.faultpoints import reach
+from yeoul.core.db.database import Database, patiently
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs import queries
@@ -58,7 +59,7 @@ class Sweeper:
 
     async def start(self) -> None:
         """Frees the jobs of workers of this host that are certainly dead, then starts looking."""
-        await self._bury_the_dead()
+        await patiently(self._bury_the_dead)
         self._task = asyncio.create_task(self._run(), name="sweeper")
 
     async def stop(self) -> None:
@@ -111,6 +112,7 @@ class Sweeper:
     async def _sweep_lost(self, workers: list[UUID] | None = None) -> None:
         while rows := await self._line.fetch(queries.SWEEP_LOST, {"error": WORKER_LOST, "workers": workers}):
             log.warning("took jobs from workers that stopped answering", jobs=[str(row[0]) for row in rows])
+            reach("lost.taken")
             self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
             self._doorbell.ring()
 

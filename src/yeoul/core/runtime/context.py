@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from yeoul.core.base import json
+from yeoul.core.base.faultpoints import reach
 from yeoul.core.events.schemas import RESERVED
 from yeoul.core.jobs.attempt import Attempt, StepResult
 from yeoul.core.jobs.flusher import Flusher
@@ -91,8 +92,10 @@ class Context:
         await self._say("step", {"name": name, "status": "started"})
         await self.check_lease()
         stored = json.dumps(await run())
+        reach("step.run")
         self._attempt.say("step", {"name": name, "status": "finished"}, StepResult(name, stored))
         await self._flusher.settle(self._attempt)
+        reach("step.stored")
         return adapter.validate_json(stored)
 
     async def _say(self, kind: str, data: object) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.base.readiness import Check, Note
 from yeoul.core.db import embedded, migrate
-from yeoul.core.db.database import Database
+from yeoul.core.db.database import Database, patiently
 from yeoul.core.db.listen import ListenHub, Ringer
 from yeoul.core.db.tables import Base
 from yeoul.core.events.hub import EventHub
@@ -79,11 +79,13 @@ async def open_database(settings: Settings, metadata: MetaData, *, migrations: b
             server.url(migrate.SERVICE, DATABASE_NAME),
             server.url("postgres", DATABASE_NAME),
         )
+
+        def made() -> None:
+            migrate.ensure_database(server.url("postgres", "postgres"), DATABASE_NAME)
+            migrate.upgrade_to_head(server.url("postgres", DATABASE_NAME), urls.app, urls.service, metadata)
+
         if migrations:
-            await asyncio.to_thread(migrate.ensure_database, server.url("postgres", "postgres"), DATABASE_NAME)
-            await asyncio.to_thread(
-                migrate.upgrade_to_head, server.url("postgres", DATABASE_NAME), urls.app, urls.service, metadata
-            )
+            await patiently(lambda: asyncio.to_thread(made))  # it may die meanwhile; its users start it again
         yield urls
     finally:
         await asyncio.to_thread(server.close)

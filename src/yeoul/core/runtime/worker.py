@@ -11,7 +11,9 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from yeoul.core.base import json
+from yeoul.core.base.faultpoints import reach
 from yeoul.core.base.ids import new_id
+from yeoul.core.db.database import patiently
 from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW
 from yeoul.core.jobs import queries
 from yeoul.core.jobs.attempt import Attempt
@@ -83,7 +85,7 @@ class Worker:
 
     async def start(self) -> None:
         """Registers and begins to claim."""
-        await self._heartbeat()
+        await patiently(self._heartbeat)
         await self._flusher.start()
         await self._sweeper.start()
         self._look.set()
@@ -97,6 +99,7 @@ class Worker:
         """Drains: claims nothing more, gives running jobs time to end, gives back those that do not, and leaves."""
         claim, beat = self._loops
         await _cancel(claim)
+        reach("drain.begun")
         await self._sweeper.stop()
         if self._tasks:
             log.info("waiting for running jobs", jobs=len(self._tasks), seconds=self._settings.drain_seconds)
@@ -195,11 +198,14 @@ class Worker:
         try:
             futures: set[asyncio.Future[Any]] = {call, attempt.stopped}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+            if attempt.stop_reason == "cancel":
+                reach("cancel.heard")
             if not call.done():
                 call.cancel()
                 await asyncio.wait({call}, timeout=UNWIND_SECONDS)
             outcome = outcome_of(kind, attempt, call)
             status = "lost"
+            reach("job.ending")
             if outcome is not None:
                 status = await self._flusher.finish(attempt, outcome) or "lost"
                 if outcome.status == "queued" and outcome.delay:
@@ -219,6 +225,7 @@ class Worker:
     async def _call(self, attempt: Attempt) -> str:
         """The handler's output as JSON: what cannot be said in JSON is the handler's failure."""
         _log_context(attempt)
+        reach("job.claimed")
         kind = self._services.kinds.get(attempt.kind)
         ctx = Context(attempt, self._flusher, self._services, self._check_lease)
         try:
