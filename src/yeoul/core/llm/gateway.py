@@ -6,14 +6,17 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from uuid import UUID
 
+import psycopg
 import structlog
 
 from yeoul.core.llm.catalogue import Catalogue, Route
-from yeoul.core.llm.errors import ModelError, ModelTimeout
+from yeoul.core.llm.errors import ModelError, ModelRateLimited, ModelTimeout
+from yeoul.core.llm.limits import Limiter, Turn
 from yeoul.core.llm.providers.base import Connection, Provider
 from yeoul.core.llm.providers.registry import connect
-from yeoul.core.llm.schemas import Completed, CompletionRequest, ModelInfo, TextDelta
+from yeoul.core.llm.schemas import Completed, CompletionRequest, ModelInfo, TextDelta, Trouble
 from yeoul.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -41,10 +44,14 @@ class Retry:
 
 
 class Gateway:
-    """Asks models. One per process; ``aclose`` ends its connections and the local model's process."""
+    """Asks models. One per process; ``aclose`` ends its connections and the local model's process.
 
-    def __init__(self, settings: Settings, *, retry: Retry | None = None) -> None:
+    Without a ``limiter`` it knows no limits and no breakers: they are kept in the database.
+    """
+
+    def __init__(self, settings: Settings, *, retry: Retry | None = None, limiter: Limiter | None = None) -> None:
         self._settings = settings
+        self._limiter = limiter
         self._catalogue = Catalogue(settings)
         self._retry = retry or Retry()
         self._connections: dict[str, Connection] = {}
@@ -59,8 +66,20 @@ class Gateway:
         """Where a model id (or ``default``) leads; raises ``UnknownModel`` or ``ModelNotReady``."""
         return self._catalogue.route(model)
 
-    async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
+    async def troubles(self) -> dict[str, Trouble]:
+        """The models that take no calls for now or are waited for, by id; nothing while the database is away."""
+        try:
+            return {} if self._limiter is None else {found.model: found for found in await self._limiter.troubles()}
+        except (psycopg.Error, OSError):
+            return {}
+
+    async def stream(
+        self, request: CompletionRequest, *, caller: UUID | None = None
+    ) -> AsyncGenerator[TextDelta | Completed]:
         """Asks a model: yields its text as it comes, and ``Completed`` last. Raises a ``ModelError``.
+
+        ``caller`` is a job: when the model takes no calls for now, it has a place in the line, and the ``ModelHeld``
+        raised says when its turn comes.
 
         What may pass is tried again, but never after the first piece of text. Cancelling the task that waits for the
         next item closes the connection to the provider at once; one that stops asking for items must close the
@@ -75,13 +94,20 @@ class Gateway:
             attempt, begun = 0, False
             while True:
                 attempt += 1
+                turn = await self._turn(route, request, caller)
                 try:
-                    async with aclosing(call.attempt(connection, route, request, clock)) as items:
+                    async with turn, aclosing(call.attempt(connection, route, request, clock)) as items:
                         async for item in items:
-                            begun = True
+                            begun = turn.begun = True
+                            if isinstance(item, Completed):
+                                turn.completed(item)
                             yield item
                 except ModelError as error:
+                    if turn.rests and isinstance(error, ModelRateLimited):
+                        error.retry_after = turn.rests
                     delay = None if begun else self._retry.delay(attempt, error)
+                    if turn.rests and caller is not None and not begun:
+                        delay = 0  # by now it takes no calls: the next turn is in the queue, and costs no attempt
                     if delay is None:
                         raise
                     log.warning("model call tried again", model=route.id, attempt=attempt, code=error.code, wait=delay)
@@ -111,6 +137,9 @@ class Gateway:
                 opened = await asyncio.to_thread(connect, provider, self._settings)
                 self._connections[provider.name] = opened
             return self._connections[provider.name]
+
+    async def _turn(self, route: Route, request: CompletionRequest, caller: UUID | None) -> Turn:
+        return Turn() if self._limiter is None else await self._limiter.turn(route, request, caller)
 
     def _slot(self, provider: Provider) -> AbstractAsyncContextManager[object]:
         slots = provider.slots(self._settings)

@@ -18,6 +18,7 @@ from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.doorbells.factory import open_doorbell
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.llm.limits import Limiter
 from yeoul.settings import Settings
 
 DATABASE_NAME = "yeoul"
@@ -97,7 +98,9 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
         stack.push_async_callback(events.stop)
         doorbell = open_doorbell(settings.doorbell, database, listen, ringer)
         stack.push_async_callback(doorbell.stop)
-        gateway = Gateway(settings)
+        limiter = Limiter(settings, database)
+        stack.push_async_callback(limiter.aclose)
+        gateway = Gateway(settings, limiter=limiter)
         stack.push_async_callback(gateway.aclose)
         services = Services(settings, database, listen, ringer, doorbell, events, gateway, kinds)
         services.readiness |= {
@@ -105,7 +108,9 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
             "migrations": lambda: _migrated(database),
             "worker": lambda: _somebody_works(database),
             "doorbell": lambda: _rings(doorbell),
+            "models": limiter.ready,
         }
+        limiter.start()
         await events.start()
         await doorbell.start()
         yield services

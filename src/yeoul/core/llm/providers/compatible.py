@@ -3,13 +3,17 @@
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from yeoul.core.llm.providers.sdk import SdkConnection, secret
+from yeoul.core.llm.providers.sdk import SdkConnection, client, secret
 from yeoul.settings import Settings
 
 
 def connect(settings: Settings) -> SdkConnection:
     """Opens the server at ``compatible_base_url``."""
+    http = client()
     provider = OpenAICompatibleProvider(
-        "compatible", base_url=settings.compatible_base_url or "", api_key=secret(settings.compatible_api_key)
+        "compatible",
+        base_url=settings.compatible_base_url or "",
+        api_key=secret(settings.compatible_api_key),
+        http_client=http,
     )
-    return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider))
+    return SdkConnection(settings, provider, lambda name: OpenAIChatModel(name, provider=provider), closes=http.aclose)
