@@ -91,6 +91,7 @@ class Gateway:
         call = await asyncio.to_thread(import_module, "yeoul.core.llm.call")
         async with self._slot(route.provider):  # waiting for a turn is not the model's silence: the clock starts after
             clock = call.Clock(total=self._settings.model_timeout_seconds, idle=self._settings.model_idle_seconds)
+            await connection.model(route.model.name)  # may load for seconds: a turn is to be used at once
             attempt, begun = 0, False
             while True:
                 attempt += 1

@@ -295,6 +295,7 @@ class Limiter:
                 for scope, is_open, opens, held, waiting in rows
             ]  # fmt: skip
             self._seen = (now, found)
+            _show(found)
         return self._seen[1]
 
     async def ready(self) -> str | None:
@@ -309,13 +310,7 @@ class Limiter:
         count = 0
         while True:
             try:
-                found = await self.troubles()
-                for gauge in (BREAKER, HOLD, WAITING):
-                    gauge.clear()
-                for trouble in found[:_MOST_SERIES]:
-                    BREAKER.labels(trouble.model).set(("closed", "half-open", "open").index(trouble.breaker))
-                    HOLD.labels(trouble.model).set(trouble.held_seconds)
-                    WAITING.labels(trouble.model).set(trouble.waiting)
+                await self.troubles()
                 count += 1
                 if count % _FORGET_EVERY == 0:
                     await self._watch.fetch(queries.FORGET)
@@ -342,6 +337,15 @@ class Limiter:
             raise Unavailable(
                 "The database that counts calls to models does not answer. Try again in a moment.", retry_after=5
             ) from None
+
+
+def _show(found: list[Trouble]) -> None:
+    for gauge in (BREAKER, HOLD, WAITING):
+        gauge.clear()
+    for trouble in found[:_MOST_SERIES]:
+        BREAKER.labels(trouble.model).set(("closed", "half-open", "open").index(trouble.breaker))
+        HOLD.labels(trouble.model).set(trouble.held_seconds)
+        WAITING.labels(trouble.model).set(trouble.waiting)
 
 
 def _breaker(*, is_open: bool, seconds: float) -> Literal["closed", "half-open", "open"]:

@@ -120,7 +120,8 @@ BEGIN
         END IF;
         SELECT coalesce(sum(u.requests), 0) AS calls, coalesce(sum(u.tokens), 0) AS tokens
         INTO used FROM model_uses u WHERE u.scope = p_scopes[i] AND u.at > now_ - span - width;
-        behind := greatest(behind, ahead.calls * p_window / most_r, ahead.tokens * p_window / most_t);
+        -- A sixtieth more than the window, since that is how uses are counted, and a little for rounding.
+        behind := greatest(behind, ahead.calls * p_window * 1.02 / most_r, ahead.tokens * p_window * 1.02 / most_t);
         CONTINUE WHEN coalesce(used.calls + ahead.soon_calls + 1 <= most_r, true)
             AND coalesce(used.tokens + ahead.soon_tokens + least(need, most_t) <= most_t, true);
         reason := coalesce(reason, 'spent');
