@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
+from yeoul.core.base.errors import Unavailable
 from yeoul.core.base.ids import new_id
 from yeoul.core.base.readiness import Note
 from yeoul.core.db.database import Database
@@ -334,3 +336,34 @@ async def test_what_is_shown_of_it(settings: Settings, database: Database) -> No
         assert 90 < trouble.retry_seconds <= 100
     finally:
         await limiter.aclose()
+
+
+def test_a_misspelt_provider_is_refused(settings: Settings, database: Database) -> None:
+    misspelt = settings.model_copy(update={"model_limits": limits(requests=1, of="opnai")})
+    with pytest.raises(Unavailable, match="names the provider `opnai`"):
+        Limiter(misspelt, database)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("not json", "must be a JSON object"),
+        ('{"openai": {}}', "give requests_per_minute, tokens_per_minute or both"),
+        ('{"openai": {"requests_per_minute": 0}}', "greater than or equal to 1"),
+        ('{"openai": {"rpm": 5}}', "Extra inputs are not permitted"),
+        ('{"OpenAI": {"requests_per_minute": 5}}', "neither `provider` nor `provider/model`"),
+    ],
+)
+def test_what_the_setting_does_not_take(text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YEOUL_MODEL_LIMITS", text)
+    with pytest.raises(ValidationError, match=said):
+        Settings(_env_file=None)
+
+
+def test_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "YEOUL_MODEL_LIMITS", '{"openai": {"requests_per_minute": 5}, "openai/gpt-x": {"tokens_per_minute": 9}}'
+    )
+    assert Settings(_env_file=None).model_limits == limits(requests=5, of="openai") | limits(
+        tokens=9, of="openai/gpt-x"
+    )

@@ -207,11 +207,15 @@ class Limiter:
         window: float = WINDOW_SECONDS,
         now: Callable[[], datetime] | None = None,
     ) -> None:
+        """Raises ``Unavailable`` for a limit of a provider that there is not: misspelt it would limit nothing."""
+        for name in settings.model_limits:
+            if (provider := name.partition("/")[0]) not in PROVIDERS:
+                known = ", ".join(PROVIDERS)
+                raise Unavailable(f"YEOUL_MODEL_LIMITS names the provider `{provider}`. There are: {known}.")
         self._settings = settings
         self._window = window
         self._clock = now
         self._line = database.line("limits")
-        self._watch = database.line("limits watch")
         self._later: set[asyncio.Task[float]] = set()
         self._seen: tuple[float, list[Trouble]] | None = None
         self._task: asyncio.Task[NoReturn] | None = None
@@ -229,7 +233,6 @@ class Limiter:
         if self._later:
             await asyncio.wait(self._later, timeout=2)
         await self._line.close()
-        await self._watch.close()
 
     async def turn(self, route: Route, request: CompletionRequest, caller: UUID | None) -> Turn:
         """A turn to call a model, after a short wait where that is enough.
@@ -288,7 +291,7 @@ class Limiter:
         """The models that take no calls or for which jobs wait, a second old at most. Raises ``psycopg.Error``."""
         now = asyncio.get_running_loop().time()
         if self._seen is None or now - self._seen[0] > _FRESH_SECONDS:
-            rows = await self._watch.fetch(queries.STATES)
+            rows = await self._line.fetch(queries.STATES)
             found = [
                 Trouble(model=scope, breaker=_breaker(is_open=is_open, seconds=opens), retry_seconds=opens if is_open
                         else held, held_seconds=held, waiting=waiting)
@@ -313,7 +316,7 @@ class Limiter:
                 await self.troubles()
                 count += 1
                 if count % _FORGET_EVERY == 0:
-                    await self._watch.fetch(queries.FORGET)
+                    await self._line.fetch(queries.FORGET)
             except (psycopg.Error, OSError) as error:
                 log.debug("could not read the models' limits", error=str(error).strip())
             await asyncio.sleep(REFRESH_SECONDS)

@@ -65,7 +65,8 @@ def _failure(kind: Kind, attempt: Attempt, raised: BaseException | None) -> _Fai
     if attempt.stop_reason == "timeout":
         return _Failure(_error("timeout", f"The attempt took longer than {kind.timeout:g} seconds."))
     if isinstance(raised, YeoulError):
-        log.info("the handler failed", code=raised.code, error=raised.detail)
+        what = "the job waits for its model" if isinstance(raised, ModelHeld) else "the handler failed"
+        log.info(what, code=raised.code, error=raised.detail)
         error = json.dumps({"code": raised.code, "message": raised.detail, **raised.extra})
         return _Failure(error, raised.retryable, raised.retry_after or 0)
     log.error("the handler broke", exc_info=raised)
