@@ -339,7 +339,7 @@ class Settings(BaseSettings):
         "or `provider/model` to `{requests_per_minute, tokens_per_minute}`. The same for all processes.",
     )
     model_wait_seconds: float = Field(
-        default=3600,
+        default=86_400,
         ge=1,
         le=604_800,
         description="How long a job waits for a model that takes no calls before it fails, in seconds.",

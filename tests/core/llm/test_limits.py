@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
+from tests.conftest import add_user
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.base.ids import new_id
 from yeoul.core.base.readiness import Note
@@ -118,6 +119,44 @@ async def test_who_comes_later_does_not_overtake_who_waits(world: World) -> None
     assert (later["granted"], later["why"]) == (False, "spent")
     assert not (await limiter.take(ask(settings)))["granted"]
     assert (await limiter.take(ask(settings, caller=first)))["granted"]
+
+
+async def waiting_job(database: Database, owner: UUID, *, priority: int = 5) -> UUID:
+    """A job that a worker has."""
+    async with database.service_connection() as connection:
+        job = new_id()
+        await connection.execute(
+            "INSERT INTO jobs (id, owner_id, kind, priority, input, max_attempts, root_id)"
+            " VALUES (%s, %s, 'llm.complete', %s, '{}', 1, %s)",
+            [job, owner, priority, job],
+        )
+    return job
+
+
+async def test_who_has_many_jobs_in_the_line_delays_others_by_one(world: World, database: Database) -> None:
+    settings = world.settings(model_limits=limits(requests=1))
+    limiter = world.limiter()
+    assert (await limiter.take(ask(settings)))["granted"]
+    many, few = await add_user(database), await add_user(database)
+    flood = [await waiting_job(database, many) for _ in range(20)]
+    due = {job: (await limiter.take(ask(settings, caller=job)))["wait"] for job in flood}
+    single, urgent = await waiting_job(database, few), await waiting_job(database, few, priority=7)
+    wait = (await limiter.take(ask(settings, caller=single)))["wait"]
+    assert due[flood[0]] < wait <= due[flood[1]]
+    assert (await limiter.take(ask(settings, caller=urgent)))["wait"] <= due[flood[0]]  # priorities come first
+
+    served: list[UUID] = []
+    due |= {single: wait, urgent: due[flood[0]]}
+    while len(served) < 6:
+        job = min(due, key=lambda job: due[job])
+        world.now = max(world.now, START + timedelta(seconds=due.pop(job)))
+        answer = await limiter.take(ask(settings, caller=job))
+        if answer["granted"]:
+            served.append(job)
+            await limiter.settle(ask(settings, caller=job), answer, "ok")
+        else:
+            due[job] = world.seconds + answer["wait"]
+    assert served == [urgent, flood[0], single, *flood[1:4]]
 
 
 async def test_a_place_nobody_comes_for_holds_up_nobody_for_long(world: World) -> None:

@@ -23,16 +23,21 @@ CREATE TABLE model_uses (
     PRIMARY KEY (scope, at)
 );
 
--- Jobs that were turned away, in the order in which they began to wait.
+-- Jobs that were turned away, in their order: by priority, then by turns among owners, as in the queue itself. `place` is a
+-- start tag: one more than that of the owner's last, and no less than that of who is first when they come.
 CREATE TABLE model_waits (
-    scope  text NOT NULL,
-    caller uuid NOT NULL,                     -- the job
-    since  timestamptz NOT NULL,
-    due    timestamptz,                       -- when it was told to come back; null: it is being served
-    weight bigint NOT NULL,                   -- tokens it will ask for
+    scope    text NOT NULL,
+    caller   uuid NOT NULL,                   -- the job
+    owner_id uuid NOT NULL,                   -- whose job it is
+    lane     smallint NOT NULL,               -- 0 is the highest priority
+    place    bigint NOT NULL,
+    since    timestamptz NOT NULL,
+    due      timestamptz,                     -- when it was told to come back; null: it is being served
+    weight   bigint NOT NULL,                 -- tokens it will ask for
     PRIMARY KEY (scope, caller)
 );
-CREATE INDEX model_waits_since ON model_waits (scope, since) WHERE due IS NOT NULL;
+CREATE INDEX model_waits_place  ON model_waits (scope, lane, place, since, caller) WHERE due IS NOT NULL;
+CREATE INDEX model_waits_owner  ON model_waits (scope, owner_id, lane, place);
 CREATE INDEX model_waits_caller ON model_waits (caller);
 
 -- Asks to make one call. `p_scopes`: what limits it, the model last; `p_requests` and `p_tokens`: their limits in any
@@ -41,8 +46,8 @@ CREATE INDEX model_waits_caller ON model_waits (caller);
 -- A try of a provider that failed counts as given up after `p_probe` seconds. `p_now` is for tests.
 --
 -- Not granted: `why` is 'spent' (our limits), 'held' (the provider's word), 'open' (the breaker) or 'late' (patience is
--- over), and `wait` the seconds after which to come back. Those who wait come back one after another, in the order in
--- which they began to wait, as fast as the limits refill. Granted: hand `weight`, `used_at` and `probe` to
+-- over), and `wait` the seconds after which to come back. Those who wait come back one after another, in their
+-- order, as fast as the limits refill. Granted: hand `weight`, `used_at` and `probe` to
 -- settle_model_call; without `watched` there is nothing to settle but a failure.
 --
 -- Held locks: the scopes' rows, in the order of their names, for this one statement.
@@ -62,6 +67,10 @@ DECLARE
     m       model_meters;
     now_    timestamptz := coalesce(p_now, clock_timestamp());
     began   timestamptz;
+    whose   uuid;
+    mine    smallint;
+    spot    bigint;
+    spots   bigint[];
     need    bigint;
     tries   boolean := false;
     reason  text;
@@ -72,6 +81,8 @@ DECLARE
     used    record;
     most_r  integer;
     most_t  bigint;
+    last    CONSTANT uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+    most_ahead CONSTANT integer := 2000;  -- so many are counted; who is further back comes some time after them
 BEGIN
     SELECT * INTO m FROM model_meters WHERE scope = model;
     IF NOT limited AND NOT EXISTS (SELECT FROM model_waits WHERE scope = model AND caller = p_caller)
@@ -86,6 +97,9 @@ BEGIN
     SELECT * INTO m FROM model_meters WHERE scope = model;
     now_ := coalesce(p_now, clock_timestamp());  -- after the locks, so that it never runs backwards
     SELECT w.since INTO began FROM model_waits w WHERE w.scope = model AND w.caller = p_caller;
+    SELECT j.owner_id, 9 - j.priority INTO whose, mine FROM jobs j WHERE j.id = p_caller;
+    mine := CASE WHEN p_caller IS NULL THEN 9 ELSE coalesce(mine, 4) END;
+    whose := coalesce(whose, '00000000-0000-0000-0000-000000000000');
     need := p_asked + least(p_reply, round(coalesce(m.reply, 500))::bigint);
     free := now_;
 
@@ -106,14 +120,28 @@ BEGIN
     FOR i IN 1..cardinality(p_scopes) LOOP
         most_r := p_requests[i];
         most_t := p_tokens[i];
-        -- Those who wait longer than we do: all of them, and those who will want their share before ours is free again.
-        -- Who did not come back when it was told to has been canceled, or finds no worker: its place is kept, no budget.
+        SELECT w.place INTO spot FROM model_waits w WHERE w.scope = p_scopes[i] AND w.caller = p_caller;
+        IF spot IS NULL THEN
+            spot := greatest(
+                (SELECT min(w.place) FROM model_waits w
+                 WHERE w.scope = p_scopes[i] AND w.lane = mine AND w.due IS NOT NULL),
+                (SELECT max(w.place) + 1 FROM model_waits w
+                 WHERE w.scope = p_scopes[i] AND w.owner_id = whose AND w.lane = mine), 0);
+        END IF;
+        IF p_caller IS NULL THEN
+            spot := 9223372036854775807;  -- who has no place in the line is behind all of it
+        END IF;
+        spots[i] := spot;
+        -- Those before us: all of them, and those who will want their share before ours is free again. Who did not come
+        -- back when it was told to has been canceled, or finds no worker: its place is kept, no budget.
         SELECT count(*) AS calls, coalesce(sum(w.weight), 0) AS tokens,
                count(*) FILTER (WHERE w.due <= now_ + span) AS soon_calls,
                coalesce(sum(w.weight) FILTER (WHERE w.due <= now_ + span), 0) AS soon_tokens
-        INTO ahead FROM model_waits w
-        WHERE w.scope = p_scopes[i] AND w.due > now_ - span / 6
-            AND (began IS NULL OR (w.since, w.caller) < (began, p_caller));
+        INTO ahead FROM (
+            SELECT w.due, w.weight FROM model_waits w
+            WHERE w.scope = p_scopes[i] AND w.due > now_ - span / 6
+                AND (w.lane, w.place, w.since, w.caller) < (mine, spot, coalesce(began, now_), coalesce(p_caller, last))
+            ORDER BY w.lane, w.place, w.since, w.caller LIMIT most_ahead) w;
         IF most_r IS NULL AND most_t IS NULL THEN  -- nothing paces them: a few at a time
             behind := greatest(behind, least(ahead.calls * 0.05, 30));
             CONTINUE;
@@ -121,7 +149,8 @@ BEGIN
         SELECT coalesce(sum(u.requests), 0) AS calls, coalesce(sum(u.tokens), 0) AS tokens
         INTO used FROM model_uses u WHERE u.scope = p_scopes[i] AND u.at > now_ - span - width;
         -- A sixtieth more than the window, since that is how uses are counted, and a little for rounding.
-        behind := greatest(behind, ahead.calls * p_window * 1.02 / most_r, ahead.tokens * p_window * 1.02 / most_t);
+        behind := greatest(behind, ahead.calls * p_window * 1.02 / most_r, ahead.tokens * p_window * 1.02 / most_t)
+            * CASE WHEN ahead.calls < most_ahead THEN 1 ELSE 1 + random() END;
         CONTINUE WHEN coalesce(used.calls + ahead.soon_calls + 1 <= most_r, true)
             AND coalesce(used.tokens + ahead.soon_tokens + least(need, most_t) <= most_t, true);
         reason := coalesce(reason, 'spent');
@@ -159,8 +188,8 @@ BEGIN
             DELETE FROM model_waits WHERE scope = ANY (p_scopes) AND caller = p_caller;
         ELSE
             free := least(free, began + make_interval(secs => p_patience));
-            INSERT INTO model_waits (scope, caller, since, due, weight) SELECT s, p_caller, began, free, need
-            FROM unnest(p_scopes) s
+            INSERT INTO model_waits (scope, caller, owner_id, lane, place, since, due, weight)
+            SELECT l.s, p_caller, whose, mine, l.n, began, free, need FROM unnest(p_scopes, spots) l(s, n)
             ON CONFLICT (scope, caller) DO UPDATE SET due = excluded.due, weight = excluded.weight;
         END IF;
     END IF;
