@@ -38,13 +38,14 @@ def type_words(annotation: Any) -> str:  # noqa: ANN401  (any annotation)
     plain = {"str": "text", "SecretStr": "secret", "bool": "true · false", "int": "whole number", "float": "number"}
     plain |= {"Path": "path", "list[str]": "list", "None": "unset"}
     plain |= {"list[TrustedIssuer]": "JSON list", "list[OidcProvider]": "JSON list"}
+    plain |= {"dict[str, ModelLimit]": "JSON object"}
     return " · ".join(plain.get(part, part) for part in words.split(" | "))
 
 
 def default_words(field: FieldInfo) -> str:
     """The default as it would be written in the environment; one that a machine decides is not evaluated."""
     if field.default_factory is not None:
-        return "empty" if field.default_factory is list else "the system's place for it"
+        return "empty" if field.default_factory in (list, dict) else "the system's place for it"
     if field.default is PydanticUndefined:
         return "**must be set**"
     if field.default is None:

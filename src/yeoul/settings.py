@@ -117,6 +117,21 @@ class OidcProvider(BaseModel):
     email_verified: EmailTrust = "claim"
 
 
+class ModelLimit(BaseModel):
+    """What a provider, or one model of it, may be asked in any minute by all processes together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    tokens_per_minute: int | None = Field(default=None, ge=1, le=10_000_000_000)
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if self.requests_per_minute is None and self.tokens_per_minute is None:
+            raise ValueError("give requests_per_minute, tokens_per_minute or both")
+        return self
+
+
 class Settings(BaseSettings):
     """Where the data lives, how to reach the outside, and the limits."""
 
@@ -358,6 +373,29 @@ class Settings(BaseSettings):
     model_idle_seconds: float = Field(
         default=120, ge=1, description="Longest silence inside one model call, in seconds."
     )
+    model_limits: Annotated[dict[str, ModelLimit], NoDecode] = Field(
+        default_factory=dict,
+        description="What providers and models may be asked by all processes together: a JSON object from `provider` "
+        "or `provider/model` to `{requests_per_minute, tokens_per_minute}`. The same for all processes.",
+    )
+    model_wait_seconds: float = Field(
+        default=86_400,
+        ge=1,
+        le=604_800,
+        description="How long a job waits for a model that takes no calls before it fails, in seconds.",
+    )
+    breaker_failures: int = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="Failures of a model in a row after which it is left alone for a while; 0: never.",
+    )
+    breaker_seconds: float = Field(
+        default=10,
+        ge=0.1,
+        le=3600,
+        description="How long it is left alone at first, in seconds; twice as long each further time, up to 300.",
+    )
 
     # Traces and metrics
     otlp_endpoint: str | None = Field(
@@ -440,6 +478,24 @@ class Settings(BaseSettings):
             return json.loads(value or "[]")
         except ValueError:
             raise ValueError("must be a JSON list of objects") from None  # the text may hold a secret
+
+    @field_validator("model_limits", mode="before")
+    @classmethod
+    def _read_object(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except ValueError:
+            raise ValueError("must be a JSON object") from None
+
+    @field_validator("model_limits")
+    @classmethod
+    def _named_by_provider(cls, value: dict[str, ModelLimit]) -> dict[str, ModelLimit]:
+        for name in value:
+            if not re.fullmatch(r"[a-z]+(/\S{1,180})?", name):
+                raise ValueError(f"{name[:50]!r} is neither `provider` nor `provider/model`")
+        return value
 
     @field_validator("supabase_url")
     @classmethod

@@ -23,6 +23,9 @@ ROWS = {
     "workers": "true",
     "queue_class": "priority = 5",
     "kind_costs": "true",
+    "model_meters": "true",
+    "model_uses": "true",
+    "model_waits": "owner_id = %(user)s",
 }
 
 # A job writes its own event and its user's stream, too.
@@ -39,6 +42,9 @@ INSERT INTO yeoul.workers (id, host, pid, born, concurrency, kinds, expires_at)
 VALUES (%(id)s, 'h', 1, 'b', 1, '{}', now() + interval '1 day');
 INSERT INTO yeoul.queue_flow VALUES (5, %(user)s, 1);
 INSERT INTO yeoul.kind_costs (kind, average_seconds) VALUES ('test.echo', 1);
+INSERT INTO yeoul.model_meters (scope) VALUES ('fake/echo');
+INSERT INTO yeoul.model_uses VALUES ('fake/echo', now(), 1, 1);
+INSERT INTO yeoul.model_waits VALUES ('fake/echo', %(job)s, %(user)s, 4, 0, now(), now(), 1);
 INSERT INTO yeoul.jobs (id, owner_id, kind, input, max_attempts, root_id)
 VALUES (%(job)s, %(user)s, 'test.echo', '{}', 1, %(job)s);
 INSERT INTO yeoul.steps (root_id, name, job_id, owner_id, seq_end) VALUES (%(job)s, 'one', %(job)s, %(user)s, 1);

@@ -10,7 +10,7 @@ from tests.rls.conftest import Seeded
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # Tables with an owner that the app's login has no business with at all.
-SERVICE_ONLY = {"queue_flow"}
+SERVICE_ONLY = {"queue_flow", "model_waits"}
 OWNER_COLUMNS = ("owner_id", "user_id")
 
 APP_FUNCTIONS = {"current_user_id", "submit_job", "cancel_job", "queue_place"}

@@ -46,8 +46,8 @@ async def test_a_thousand_streams(http: httpx.AsyncClient, app: FastAPI, urls: D
         await until(
             lambda: sum(map(len, services.events._subscriptions.values())) == HUB_STREAMS + HTTP_STREAMS, seconds=60
         )
-        # Two pools, a line each for events, rings, flush, claims, heartbeat and sweep, and the one that listens.
-        most = 2 * services.settings.database_pool_size + 7
+        # Two pools, a line each for events, rings, flush, claims, heartbeat, sweep, models, and the one that listens.
+        most = 2 * services.settings.database_pool_size + 8
         assert connections(urls) <= most
         assert services.database.pool_status() == {"app": 0, "service": 0}
         gate().set()

@@ -260,7 +260,7 @@ async def test_a_batch_asks_four_at_a_time(app: FastAPI, client: httpx.AsyncClie
     class Counting(Gateway):
         now = most = 0
 
-        async def stream(self, request: Any) -> AsyncGenerator[Any]:
+        async def stream(self, request: Any, *, caller: Any = None) -> AsyncGenerator[Any]:
             Counting.now += 1
             Counting.most = max(Counting.most, Counting.now)
             try:

@@ -11,6 +11,9 @@
     ├─ ModelRateLimited         429  model_rate_limited     retryable, carries retry_after when the provider said
     ├─ ModelOverloaded          503  model_overloaded       retryable
     ├─ ModelUnavailable         503  model_unavailable      retryable: 5xx, no connection, a stream that broke off
+    ├─ ModelHeld                429  model_held             retryable, carries retry_after: our limit, or the provider's
+    │  └─ ModelResting          503  model_resting          retryable, carries retry_after: its breaker is open
+    ├─ ModelWaitedTooLong       503  model_waited_too_long  a job that was held for longer than jobs wait
     ├─ ModelTimeout             504  model_timeout          retryable
     └─ RequestRejected          422  model_request_rejected the provider will not take this request, ever
        ├─ ContextTooLong        422  context_too_long
@@ -68,6 +71,24 @@ class ModelUnavailable(ModelError):
     """The provider failed, cannot be reached, or its answer broke off."""
 
     status, code, title, retryable = 503, "model_unavailable", "The model is unavailable", True
+
+
+class ModelHeld(ModelError):
+    """The model takes no calls for now: our limit is used up, or the provider asked for a pause. Jobs wait it out."""
+
+    status, code, title, retryable = 429, "model_held", "The model takes no calls for now", True
+
+
+class ModelResting(ModelHeld):
+    """The provider failed several times in a row and is left alone for a while. Jobs wait it out."""
+
+    status, code, title = 503, "model_resting", "The model's provider is not answering"
+
+
+class ModelWaitedTooLong(ModelError):
+    """The model took no calls for longer than a job waits."""
+
+    status, code, title = 503, "model_waited_too_long", "The model took no calls for too long"
 
 
 class ModelTimeout(ModelError):

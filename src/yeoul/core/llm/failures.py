@@ -5,6 +5,7 @@ Imported on first use, with pydantic-ai itself.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from pydantic_ai.exceptions import (
     ModelAPIError,
@@ -36,6 +37,7 @@ from yeoul.core.llm.errors import (
     RequestRejected,
     UnknownModel,
 )
+from yeoul.core.llm.vendor_headers import pause
 
 _LONGEST_QUOTE = 300
 
@@ -89,7 +91,15 @@ def _translate(error: ModelAPIError | UnexpectedModelBehavior | UserError, route
     quote = None if kind is ModelAuthenticationError else _quote(error)  # refusals like to repeat the key
     if quote is not None:
         detail = f"{detail} It said: {quote}"
-    return ours(detail, retry_after=getattr(error, "retry_after", None), model=route.id)
+    return ours(detail, retry_after=_retry_after(error), model=route.id)
+
+
+def _retry_after(error: ModelAPIError | UnexpectedModelBehavior | UserError) -> float | None:
+    """The pause the provider asked for, in seconds: by ``Retry-After``, or by the limits that its headers tell."""
+    said = getattr(error, "retry_after", None)
+    if said is None and isinstance(error, ModelHTTPError) and error.headers is not None:
+        return pause(error.headers, datetime.now(UTC))
+    return said
 
 
 def _kind(error: ModelAPIError | UnexpectedModelBehavior | UserError) -> type[Exception]:

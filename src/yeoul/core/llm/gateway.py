@@ -6,15 +6,26 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from uuid import UUID
 
+import psycopg
 import structlog
 
 from yeoul.core.llm.catalogue import Catalogue, Route
-from yeoul.core.llm.errors import ModelError, ModelTimeout
+from yeoul.core.llm.errors import ModelError, ModelRateLimited, ModelTimeout
+from yeoul.core.llm.limits import Limiter, Turn
 from yeoul.core.llm.observe import observed
 from yeoul.core.llm.providers.base import Connection, Provider
 from yeoul.core.llm.providers.registry import connect
-from yeoul.core.llm.schemas import Completed, CompletionRequest, EmbeddingRequest, Embeddings, ModelInfo, TextDelta
+from yeoul.core.llm.schemas import (
+    Completed,
+    CompletionRequest,
+    EmbeddingRequest,
+    Embeddings,
+    ModelInfo,
+    TextDelta,
+    Trouble,
+)
 from yeoul.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -42,10 +53,14 @@ class Retry:
 
 
 class Gateway:
-    """Asks models. One per process; ``aclose`` ends its connections and the local model's process."""
+    """Asks models. One per process; ``aclose`` ends its connections and the local model's process.
 
-    def __init__(self, settings: Settings, *, retry: Retry | None = None) -> None:
+    Without a ``limiter`` it knows no limits and no breakers: they are kept in the database.
+    """
+
+    def __init__(self, settings: Settings, *, retry: Retry | None = None, limiter: Limiter | None = None) -> None:
         self._settings = settings
+        self._limiter = limiter
         self._catalogue = Catalogue(settings)
         self._retry = retry or Retry()
         self._connections: dict[str, Connection] = {}
@@ -90,34 +105,56 @@ class Gateway:
         made: Embeddings = call.made()
         return made
 
-    async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
+    async def troubles(self) -> dict[str, Trouble]:
+        """The models that take no calls for now or are waited for, by id; nothing while the database is away."""
+        try:
+            return {} if self._limiter is None else {found.model: found for found in await self._limiter.troubles()}
+        except (psycopg.Error, OSError):
+            return {}
+
+    async def stream(
+        self, request: CompletionRequest, *, caller: UUID | None = None
+    ) -> AsyncGenerator[TextDelta | Completed]:
         """Asks a model: yields its text as it comes, and ``Completed`` last. Raises a ``ModelError``.
+
+        ``caller`` is a job: when the model takes no calls for now, it has a place in the line, and the ``ModelHeld``
+        raised says when its turn comes.
 
         What may pass is tried again, but never after the first piece of text. Cancelling the task that waits for the
         next item closes the connection to the provider at once; one that stops asking for items must close the
         generator: ``async with aclosing(gateway.stream(request)) as items``.
         """
         route = self.route(request.model)
-        async with aclosing(observed(self._ask(route, request), route, request, self._settings)) as items:
+        async with aclosing(observed(self._ask(route, request, caller), route, request, self._settings)) as items:
             async for item in items:
                 yield item
 
-    async def _ask(self, route: Route, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
+    async def _ask(
+        self, route: Route, request: CompletionRequest, caller: UUID | None
+    ) -> AsyncGenerator[TextDelta | Completed]:
         connection = await self._connection(route.provider)
         # Deferred: pydantic-ai takes over a second to import, and a process that only answers HTTP never needs it.
         call = await asyncio.to_thread(import_module, "yeoul.core.llm.call")
         async with self._slot(route.provider):  # waiting for a turn is not the model's silence: the clock starts after
             clock = call.Clock(total=self._settings.model_timeout_seconds, idle=self._settings.model_idle_seconds)
+            await connection.model(route.model.name)  # may load for seconds: a turn is to be used at once
             attempt, begun = 0, False
             while True:
                 attempt += 1
+                turn = await self._turn(route, request, caller)
                 try:
-                    async with aclosing(call.attempt(connection, route, request, clock)) as items:
+                    async with turn, aclosing(call.attempt(connection, route, request, clock)) as items:
                         async for item in items:
-                            begun = True
+                            begun = turn.begun = True
+                            if isinstance(item, Completed):
+                                turn.completed(item)
                             yield item
                 except ModelError as error:
+                    if turn.rests and isinstance(error, ModelRateLimited):
+                        error.retry_after = turn.rests
                     delay = None if begun else self._retry.delay(attempt, error)
+                    if turn.rests and caller is not None and not begun:
+                        delay = 0  # by now it takes no calls: the next turn is in the queue, and costs no attempt
                     if delay is None:
                         raise
                     log.warning("model call tried again", model=route.id, attempt=attempt, code=error.code, wait=delay)
@@ -147,6 +184,9 @@ class Gateway:
                 opened = await asyncio.to_thread(connect, provider, self._settings)
                 self._connections[provider.name] = opened
             return self._connections[provider.name]
+
+    async def _turn(self, route: Route, request: CompletionRequest, caller: UUID | None) -> Turn:
+        return Turn() if self._limiter is None else await self._limiter.turn(route, request, caller)
 
     def _slot(self, provider: Provider) -> AbstractAsyncContextManager[object]:
         slots = provider.slots(self._settings)

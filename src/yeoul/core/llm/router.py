@@ -53,12 +53,15 @@ def gateway(request: Request) -> Gateway:
 GatewayDep = Annotated[Gateway, Depends(gateway)]
 
 
-# Plain functions: FastAPI runs them in a thread, and the first listing reads the price list.
 @router.get("/api/models")
 @router.get("/models")
-def list_models(gateway: GatewayDep) -> Models:
+async def list_models(gateway: GatewayDep) -> Models:
     """Every model, the usable ones first; the others say what to do."""
-    models = gateway.models()
+    listed = await asyncio.to_thread(gateway.models)  # the first listing reads the price list
+    troubles = await gateway.troubles()
+    models = [
+        model.model_copy(update={"trouble": troubles.get(model.id) or troubles.get(model.provider)}) for model in listed
+    ]
     default = next((model.id for model in models if model.default), None)
     return Models(models=models, default=default, default_embedding=gateway.default_embedding())
 

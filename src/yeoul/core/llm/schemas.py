@@ -164,6 +164,18 @@ Capability = Literal["text", "stream", "reasoning", "search", "embeddings"]
 on the web and says where it found them, ``embeddings``: text in, a vector out."""
 
 
+class Trouble(BaseModel):
+    """Why a model takes no calls for now, or why jobs wait for it. All times are in seconds."""
+
+    model: str = Field(description="`provider/model`, or a provider whose limit is used up.")
+    breaker: Literal["closed", "half-open", "open"] = Field(
+        description="`open`: its provider failed several times in a row; `half-open`: it is being tried again."
+    )
+    retry_seconds: float = Field(description="When it is called again; 0: now.")
+    held_seconds: float = Field(description="For how long its provider asked not to be called.")
+    waiting: int = Field(description="Jobs that wait for it.")
+
+
 class ModelInfo(BaseModel):
     """One model of the catalogue."""
 
@@ -178,6 +190,7 @@ class ModelInfo(BaseModel):
     reason: str | None = Field(description="Why it cannot be used, and what to do about it.")
     default: bool = Field(default=False, description="Whether the id `default` means this model.")
     dimensions: int | None = Field(default=None, description="Numbers in its vectors, of a model for embeddings.")
+    trouble: Trouble | None = Field(default=None, description="Null: it takes calls, and nobody waits for it.")
 
 
 class Models(BaseModel):

@@ -105,7 +105,7 @@ class Context:
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
         """Calls a model as the job's owner, after making sure of the lease; close it (``aclosing``) to stop early."""
         await self.check_lease()
-        async with aclosing(self.services.gateway.stream(request)) as parts:
+        async with aclosing(self.services.gateway.stream(request, caller=self.job_id)) as parts:
             async for part in parts:
                 yield part
 

@@ -5,6 +5,7 @@
     the handler returned                     succeeded
     canceled                                 canceled
     the worker is stopping                   queued at once; the attempt does not count
+    its model takes no calls for now         queued until its turn comes; the attempt does not count
     a YeoulError that is not retryable       failed
     a retryable one, a timeout, a bug        queued after the kind's backoff, or failed when the attempts are used up
     the lease is lost                        nothing: another worker has the job
@@ -19,8 +20,12 @@ from yeoul.core.base import json
 from yeoul.core.base.errors import YeoulError
 from yeoul.core.jobs.attempt import Attempt, Outcome
 from yeoul.core.jobs.kinds import Kind
+from yeoul.core.llm.errors import ModelHeld
 
 log = structlog.get_logger(__name__)
+
+SOONEST_SECONDS = 0.01
+"""A job whose model takes no calls leaves the ready jobs, however soon its turn comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +54,19 @@ def outcome_of(kind: Kind, attempt: Attempt, call: asyncio.Task[str]) -> Outcome
         error = _error("worker_stopping", "The worker was stopped; another goes on.")
         return Outcome("queued", error=error, given_back=True)
     failure = _failure(kind, attempt, raised)
-    if not failure.retryable or attempt.attempt >= attempt.max_attempts:
+    waits = isinstance(raised, ModelHeld) and attempt.stop_reason is None
+    if not waits and (not failure.retryable or attempt.attempt >= attempt.max_attempts):
         return Outcome("failed", error=failure.error)
-    return Outcome("queued", error=failure.error, delay=max(failure.retry_after, kind.backoff.seconds(attempt.attempt)))
+    delay = max(failure.retry_after, SOONEST_SECONDS if waits else kind.backoff.seconds(attempt.attempt))
+    return Outcome("queued", error=failure.error, delay=delay, given_back=waits)
 
 
 def _failure(kind: Kind, attempt: Attempt, raised: BaseException | None) -> _Failure:
     if attempt.stop_reason == "timeout":
         return _Failure(_error("timeout", f"The attempt took longer than {kind.timeout:g} seconds."))
     if isinstance(raised, YeoulError):
-        log.info("the handler failed", code=raised.code, error=raised.detail)
+        what = "the job waits for its model" if isinstance(raised, ModelHeld) else "the handler failed"
+        log.info(what, code=raised.code, error=raised.detail)
         error = json.dumps({"code": raised.code, "message": raised.detail, **raised.extra})
         return _Failure(error, raised.retryable, raised.retry_after or 0)
     log.error("the handler broke", exc_info=raised)

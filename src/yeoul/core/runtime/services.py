@@ -21,6 +21,7 @@ from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.jobs.places import Places
 from yeoul.core.jobs.statistics import Statistics
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.llm.limits import Limiter
 from yeoul.core.telemetry import tracing
 from yeoul.settings import Settings
 
@@ -112,7 +113,9 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
         stack.push_async_callback(places.stop)
         doorbell = open_doorbell(settings.doorbell, database, listen, ringer)
         stack.push_async_callback(doorbell.stop)
-        gateway = Gateway(settings)
+        limiter = Limiter(settings, database)
+        stack.push_async_callback(limiter.aclose)
+        gateway = Gateway(settings, limiter=limiter)
         stack.push_async_callback(gateway.aclose)
         statistics = Statistics(database)
         statistics.register()
@@ -123,7 +126,9 @@ async def open_services(settings: Settings, urls: DatabaseUrls, kinds: Kinds) ->
             "migrations": lambda: _migrated(database),
             "worker": lambda: _somebody_works(database),
             "doorbell": lambda: _rings(doorbell),
+            "models": limiter.ready,
         }
+        limiter.start()
         await events.start()
         await places.start()
         await doorbell.start()

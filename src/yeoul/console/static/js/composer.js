@@ -1,7 +1,7 @@
 // The form of a question: checks what is entered, and submits it once.
 
 import { post } from "./api.js";
-import { field, make, part, say, show } from "./dom.js";
+import { everySecond, field, make, part, say, show } from "./dom.js";
 import { fieldErrors, tell } from "./errors.js";
 import { t, tn } from "./i18n.js";
 import { COMPLETION } from "./jobs.js";
@@ -108,6 +108,7 @@ export class Composer {
       if (this.#signal.aborted) return;
       fill(model, this.#all, null);
       this.#note();
+      this.#watch();
     } catch (error) {
       if (this.#signal.aborted) return;
       const again = make("button", { type: "button", className: "button small" }, t("Try again"));
@@ -117,6 +118,25 @@ export class Composer {
       model.disabled = false;
       tell(box, error, again);
     }
+  }
+
+  /** Keeps the line about the chosen model true: every few seconds while it is in trouble, and when one looks. */
+  #watch() {
+    const { model } = this.#form.elements;
+    const look = async () => {
+      try {
+        this.#all = await models(true);
+        if (!this.#signal.aborted) this.#note();
+      } catch {
+        // the line stays as it was; what matters is told when a question is sent
+      }
+    };
+    let seconds = 0;
+    everySecond(() => {
+      seconds = !document.hidden && meant(this.#all, model.value)?.trouble ? seconds + 1 : 0;
+      if (seconds > 0 && seconds % 3 === 0) look();
+    }, this.#signal);
+    model.addEventListener("focus", look, { signal: this.#signal });
   }
 
   /** The job's input; null, and the errors shown, when something does not fit. */
@@ -162,7 +182,9 @@ export class Composer {
   #note() {
     const { elements } = this.#form;
     const model = meant(this.#all, elements.model.value);
-    say(field(this.#form, "model-note"), about(model));
+    const note = field(this.#form, "model-note");
+    say(note, about(model));
+    note.classList.toggle("trouble", Boolean(model?.trouble));
     for (const holder of this.#form.querySelectorAll("[data-parameter]")) {
       show(holder, !model || model.parameters.includes(holder.dataset.parameter));
     }

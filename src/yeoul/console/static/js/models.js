@@ -2,8 +2,8 @@
 
 import { get } from "./api.js";
 import { make } from "./dom.js";
-import { dollars, number } from "./format.js";
-import { t } from "./i18n.js";
+import { dollars, elapsed, number } from "./format.js";
+import { t, tn } from "./i18n.js";
 import { recall, remember } from "./store.js";
 
 const titles = { openai: "OpenAI", anthropic: "Anthropic", gemini: "Gemini", perplexity: "Perplexity" };
@@ -12,9 +12,11 @@ const titleOf = (provider) => titles[provider] ?? ownTitles[provider]?.() ?? pro
 
 let known = null;
 
-/** The catalogue, read once a page. */
-export async function models() {
-  known ??= (await get("/api/models")).models.filter((model) => model.capabilities.includes("text"));
+/** The catalogue, read once a page; `anew` for what may have changed: which models are in trouble. */
+export async function models(anew = false) {
+  if (anew || known === null) {
+    known = (await get("/api/models")).models.filter((model) => model.capabilities.includes("text"));
+  }
   return known;
 }
 
@@ -40,10 +42,22 @@ export const used = (id) => remember("model", id);
 /** The model an id of the picker means. */
 export const meant = (all, id) => all.find((model) => (id === "default" ? model.default : model.id === id));
 
-/** One line about a model: why it cannot be used, else its context and price. */
+/** Why a model takes no calls for now, and when it does again; nothing when it takes them. */
+export function trouble(model) {
+  const found = model?.trouble;
+  if (!found) return "";
+  const time = elapsed(Math.max(1, Math.ceil(found.retry_seconds)));
+  if (found.breaker === "half-open") return t("%(provider)s was not answering and is being tried again. Questions wait.", { provider: titleOf(model.provider) });
+  if (found.breaker === "open") return t("%(provider)s is not answering, tried again in %(time)s. Questions wait until then.", { provider: titleOf(model.provider), time });
+  if (found.retry_seconds > 0) return t("%(model)s takes no calls for %(time)s. Questions wait until then.", { model: model.name, time });
+  return tn("%(n)s job waits for this model: its limit is used up.", "%(n)s jobs wait for this model: its limit is used up.", found.waiting);
+}
+
+/** One line about a model: why it cannot be used, now or at all, else its context and price. */
 export function about(model) {
   if (!model) return "";
   if (!model.available) return model.reason ?? t("This model is not set up.");
+  if (model.trouble) return trouble(model);
   const facts = [];
   if (model.context) facts.push(t("reads %(n)s tokens", { n: number(model.context) }));
   if (model.prices) {

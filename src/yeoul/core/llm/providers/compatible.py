@@ -6,14 +6,18 @@ from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-from yeoul.core.llm.providers.sdk import SdkConnection, secret
+from yeoul.core.llm.providers.sdk import SdkConnection, client, secret
 from yeoul.settings import Settings
 
 
 def connect(settings: Settings) -> SdkConnection:
     """Opens the server at ``compatible_base_url``."""
+    http = client()
     provider = OpenAICompatibleProvider(
-        "compatible", base_url=settings.compatible_base_url or "", api_key=secret(settings.compatible_api_key)
+        "compatible",
+        base_url=settings.compatible_base_url or "",
+        api_key=secret(settings.compatible_api_key),
+        http_client=http,
     )
     provider.client.max_retries = 0  # embeddings take no settings of their own for it
     return SdkConnection(
@@ -21,4 +25,5 @@ def connect(settings: Settings) -> SdkConnection:
         provider,
         lambda name: OpenAIChatModel(name, provider=provider),
         embeds=partial(OpenAIEmbeddingModel, provider=provider),
+        closes=http.aclose,
     )

@@ -7,7 +7,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from yeoul.core.llm.providers.sdk import SdkConnection, secret
+from yeoul.core.llm.providers.sdk import SdkConnection, client, secret
 from yeoul.settings import Settings
 
 STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
@@ -17,8 +17,9 @@ STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
 def connect(settings: Settings) -> SdkConnection:
     """Opens OpenAI."""
     # A server of one's own behind OPENAI_BASE_URL may want no key; the SDK insists on one.
+    http = client()
     provider = OpenAIProvider(
-        base_url=settings.openai_base_url or None, api_key=secret(settings.openai_api_key) or "none"
+        base_url=settings.openai_base_url or None, api_key=secret(settings.openai_api_key) or "none", http_client=http
     )
     provider.client.max_retries = 0  # embeddings take no settings of their own for it
     return SdkConnection(
@@ -26,4 +27,5 @@ def connect(settings: Settings) -> SdkConnection:
         provider,
         lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT),
         embeds=partial(OpenAIEmbeddingModel, provider=provider),
+        closes=http.aclose,
     )

@@ -14,7 +14,7 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.usage import RequestUsage
 
 from yeoul.core.llm.providers.openai import STRICT
-from yeoul.core.llm.providers.sdk import SdkConnection, secret
+from yeoul.core.llm.providers.sdk import SdkConnection, client, secret
 from yeoul.settings import Settings
 
 _URL = "https://api.perplexity.ai"
@@ -49,7 +49,13 @@ class _PerplexityModel(OpenAIChatModel):
 
 def connect(settings: Settings) -> SdkConnection:
     """Opens Perplexity."""
+    http = client()
     provider = OpenAICompatibleProvider(
-        "perplexity", base_url=settings.perplexity_base_url or _URL, api_key=secret(settings.perplexity_api_key)
+        "perplexity",
+        base_url=settings.perplexity_base_url or _URL,
+        api_key=secret(settings.perplexity_api_key),
+        http_client=http,
     )
-    return SdkConnection(settings, provider, lambda name: _PerplexityModel(name, provider=provider, profile=STRICT))
+    return SdkConnection(
+        settings, provider, lambda name: _PerplexityModel(name, provider=provider, profile=STRICT), closes=http.aclose
+    )

@@ -1,18 +1,23 @@
 """What the providers behind a vendor's SDK share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 from pydantic_ai.embeddings import EmbeddingModel
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, create_async_httpx2_client
 from pydantic_ai.providers import Provider
 from pydantic_ai.settings import ModelSettings
 
+from yeoul.core.llm import vendor_headers
 from yeoul.core.llm.providers.base import Connection
 from yeoul.settings import Settings
+
+
+class _Headed(Protocol):
+    headers: Mapping[str, str]
 
 
 class SdkConnection(Connection):
@@ -67,6 +72,18 @@ class SdkConnection(Connection):
     async def aclose(self) -> None:
         """Closes the HTTP client."""
         await self._open.aclose()
+
+
+async def _hear(response: _Headed) -> None:
+    if (heard := vendor_headers.heard.get()) is not None:
+        heard |= {name.lower(): value for name, value in response.headers.items()}
+
+
+def client() -> Any:  # noqa: ANN401  (pydantic-ai's own HTTP client; the SDKs each have a name of their own for it)
+    """An HTTP client that lets the limits hear what the provider says in its headers."""
+    made = create_async_httpx2_client()
+    made.event_hooks["response"].append(_hear)
+    return made
 
 
 def secret(key: SecretStr | None) -> str | None:

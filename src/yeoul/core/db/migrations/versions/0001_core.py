@@ -12,7 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Runs the SQL files of the folder beside this one."""
-    run_files(Path(__file__).with_suffix(""), "tables.sql", "functions.sql", "policies.sql")
+    run_files(Path(__file__).with_suffix(""), "tables.sql", "functions.sql", "limits.sql", "policies.sql")
 
 
 def downgrade() -> None:
