@@ -8,6 +8,7 @@ from uuid import UUID
 from yeoul.core.auth import administration
 from yeoul.core.auth.errors import AccountDisabled
 from yeoul.core.auth.principal import Principal, Role
+from yeoul.core.auth.repository import SYSTEM_ID
 from yeoul.core.auth.tables import User
 from yeoul.core.db.database import Database
 from yeoul.core.http.logs import configure
@@ -42,7 +43,7 @@ async def acting_as(database: Database, email: str | None) -> Principal:
         if email is None:
             return _principal(await administration.operator(session))
         user = await administration.find(session, email)
-        if user.disabled_at is not None:
+        if user.disabled_at is not None and user.id != SYSTEM_ID:
             raise AccountDisabled
         return _principal(user)
 

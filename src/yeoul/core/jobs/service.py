@@ -68,10 +68,10 @@ async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: in
     before: list[Event] = []
     if after is None:
         after = last
+    if job.status in TERMINAL and (after == last or last == 0):  # 0: its events are past their time, nothing will come
+        return Watch(events.subscribe(job_id, last), [], over=True)
     if after > last:
         before, after = [reset(job_id)], 0
-    elif job.status in TERMINAL and after == last:
-        return Watch(events.subscribe(job_id, after), [], over=True)
     if job.status == "queued" and (place := await repository.place(session, job_id)):
         before.append(Event(job_id, None, "queued", json.dumps({"position": place[0], "eta_seconds": place[1]})))
     return Watch(events.subscribe(job_id, after), before)
