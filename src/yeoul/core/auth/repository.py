@@ -17,7 +17,8 @@ _FIRST_USER_LOCK = 0x7965_6F75_0001  # 'yeou', 1: who may be the first user hold
 LOCAL_EMAIL = "local@localhost"
 """The user that the command line acts as where there is no administrator; made without a password."""
 
-SYSTEM_EMAIL = "system@localhost"
+SYSTEM_EMAIL = "system"
+"""No address, so nobody can register it, and no command finds it by accident."""
 SYSTEM_ID = UUID("00000000-0000-7000-8000-000000000001")
 """The installation itself, as the owner of its own jobs: disabled and without a password, so nobody signs in as it."""
 

@@ -27,8 +27,8 @@ class Backoff:
 class Kind:
     """A job's type: its handler, and the rules that hold for its jobs.
 
-    ``timeout`` is in seconds for one attempt. A kind that is not ``public`` is submitted by our own code alone. One that
-    is for ``everywhere`` is run by every worker, also by those that a setting keeps to other kinds.
+    ``timeout`` is in seconds for one attempt. A kind that is not ``public`` is submitted by our own code alone. One
+    for ``everywhere`` is run by every worker, also by those that a setting keeps to other kinds.
     """
 
     name: str

@@ -68,7 +68,7 @@ async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: in
     before: list[Event] = []
     if after is None:
         after = last
-    if job.status in TERMINAL and (after == last or last == 0):  # 0: its events are past their time, nothing will come
+    if job.status in TERMINAL and last in {after, 0}:  # 0: its events are past their time
         return Watch(events.subscribe(job_id, last), [], over=True)
     if after > last:
         before, after = [reset(job_id)], 0

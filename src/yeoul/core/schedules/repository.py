@@ -21,7 +21,8 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('yeoul.schedules:' |
 
 async def clock(session: AsyncSession) -> datetime:
     """The database's time, this very moment."""
-    return (await session.scalars(select(func.clock_timestamp()))).one()
+    now: datetime = (await session.scalars(select(func.clock_timestamp()))).one()
+    return now
 
 
 async def lock_owner(session: AsyncSession, owner_id: UUID) -> None:

@@ -148,7 +148,7 @@ class Scheduler:
             return "skipped"
         try:
             async with session.begin_nested():
-                owner = Principal(row.owner_id, role, None, "bearer")
+                owner = Principal(row.owner_id, "admin" if row.built_in else role, None, "bearer")
                 job = await service.make_job(session, self._services, row, owner, tick=tick)
         except YeoulError as error:
             row.last_error = {"code": error.code, "message": error.detail}

@@ -8,7 +8,7 @@ the missing hour, both times in the repeated one. An interval never minds.
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -82,7 +82,7 @@ def checked_cron(cron: str, time_zone: str, *, now: datetime, shortest: int) -> 
         raise InvalidSchedule("cron", f"The cron expression makes no sense: {str(error).lower()}.") from None
     if not ticks:
         raise InvalidSchedule("cron", "This cron expression never falls due.")
-    gap = min((later - sooner for sooner, later in zip(ticks, ticks[1:], strict=False)), default=None)
+    gap = min((later - sooner for sooner, later in pairwise(ticks)), default=None)
     if gap is not None and gap < timedelta(seconds=shortest):
         raise InvalidSchedule(
             "cron", f"It comes every {gap.total_seconds():,.0f} s; {shortest:,} s is the shortest you may ask for."
