@@ -31,7 +31,10 @@ def all_kinds() -> Kinds:
 async def running(
     settings: Settings, *, worker: bool, kinds: Kinds | None = None
 ) -> AsyncGenerator[tuple[Services, Worker | None]]:
-    """Database, services and, where asked, a worker that fires schedules too: up, migrated and listening; drained and closed after."""
+    """Database, services and, where asked, a worker that fires schedules too: up, migrated and listening.
+
+    Drained and closed after.
+    """
     async with (
         open_database(settings, METADATA, migrations=True) as urls,
         open_services(settings, urls, kinds or all_kinds()) as services,

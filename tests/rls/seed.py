@@ -44,7 +44,8 @@ VALUES (%(job)s, %(user)s, 'test.echo', '{}', 1, %(job)s);
 INSERT INTO yeoul.steps (root_id, name, job_id, owner_id, seq_end) VALUES (%(job)s, 'one', %(job)s, %(user)s, 1);
 INSERT INTO yeoul.idempotency_keys
 VALUES (%(user)s, 'POST', '/api/jobs', 'k', '', %(job)s, now() + interval '1 day');
-INSERT INTO yeoul.schedules (id, owner_id, name, kind, input, priority, every_seconds, time_zone, missed, overlap, enabled)
+INSERT INTO yeoul.schedules
+  (id, owner_id, name, kind, input, priority, every_seconds, time_zone, missed, overlap, enabled)
 VALUES (%(id)s, %(user)s, 'n', 'test.echo', '{}', 5, 60, 'UTC', 'once', 'skip', true);
 INSERT INTO yeoul.schedule_runs VALUES (%(id)s, now(), %(user)s, %(job)s)
 """

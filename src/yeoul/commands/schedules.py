@@ -36,7 +36,9 @@ def add(  # noqa: PLR0913  (one for each option)
     *,
     kind: Annotated[str, typer.Option(help="The kind of job, such as llm.complete.")] = "llm.complete",
     given: Annotated[str, typer.Option("--input", help="The job's input as JSON; - reads it from standard input.")],
-    cron: Annotated[str | None, typer.Option(help='When: five fields ("0 9 * * MON-FRI"), or @hourly, @daily …')] = None,
+    cron: Annotated[
+        str | None, typer.Option(help='When: five fields ("0 9 * * MON-FRI"), or @hourly, @daily …')
+    ] = None,
     every: Annotated[int | None, typer.Option(help="Every so many seconds instead.")] = None,
     time_zone: Annotated[str, typer.Option("--zone", help="IANA time zone of --cron, such as Asia/Seoul.")] = "UTC",
     priority: Annotated[int, typer.Option(min=0, max=9, help="Of its jobs.")] = 5,

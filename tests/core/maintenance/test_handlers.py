@@ -1,5 +1,6 @@
 """Maintenance as it runs: ordinary jobs of the installation's own, seen by nobody who did not ask."""
 
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,7 @@ from yeoul.settings import Settings
 
 
 @pytest.fixture
-def queue(urls: DatabaseUrls):  # type: ignore[no-untyped-def]
+def queue(urls: DatabaseUrls) -> Generator[Queue]:
     queue = Queue(urls)
     yield queue
     queue.close()

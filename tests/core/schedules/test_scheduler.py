@@ -1,10 +1,11 @@
 """Firing: once a tick whoever is there, nothing half done, and what the policies say."""
 
 import asyncio
-import os
 import signal
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -21,7 +22,7 @@ from yeoul.settings import Settings
 
 
 @pytest.fixture
-async def services(settings: Settings, urls: DatabaseUrls):  # type: ignore[no-untyped-def]
+async def services(settings: Settings, urls: DatabaseUrls) -> AsyncGenerator[Services]:
     async with process(settings, urls, echo) as (services, _):
         yield services
 
@@ -163,7 +164,7 @@ async def test_a_process_killed_between_insert_and_commit_leaves_the_tick_due(
     schedule_id = await add(database, user_id)
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-c", VICTIM, urls.app, urls.service, str(settings.data_dir),
-        stdout=asyncio.subprocess.PIPE, cwd=os.getcwd(),
+        stdout=asyncio.subprocess.PIPE, cwd=Path.cwd(),
     )  # fmt: skip
     assert victim.stdout is not None
     assert (await asyncio.wait_for(victim.stdout.readline(), 60)) == b"inserted\n"
