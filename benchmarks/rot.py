@@ -175,7 +175,8 @@ def fill(admin: str, owner: UUID, others: list[UUID], count: int) -> None:
         for ago in range(DAYS, 0, -1):
             connection.execute("SET ROLE yeoul_owner")
             row = connection.execute(
-                "SELECT 'events_' || to_char(now()::date - %(ago)s, 'YYYYMMDD'), yeoul.uuid7_floor(now()::date - %(ago)s),"
+                "SELECT 'events_' || to_char(now()::date - %(ago)s, 'YYYYMMDD'),"
+                " yeoul.uuid7_floor(now()::date - %(ago)s),"
                 " yeoul.uuid7_floor(now()::date - %(ago)s + 1)",
                 {"ago": ago},
             ).fetchone()
@@ -227,9 +228,9 @@ async def main() -> bool:
         async with postgres(path) as urls:
             full_urls = second_database(urls)
             async with side_of(path, urls) as empty, side_of(path, full_urls) as full:
+                begun = time.perf_counter()
                 for side, at, count in ((empty, urls, FEW), (full, full_urls, JOBS)):
                     others = [await add_user(side.services.database) for _ in range(100)]
-                    begun = time.perf_counter()
                     await asyncio.to_thread(fill, at.admin or "", side.owner, others, count)
                 print(
                     f"{JOBS:,} jobs, {JOBS * EVENTS:,} events in {time.perf_counter() - begun:.0f} s", file=sys.stderr
@@ -251,7 +252,7 @@ async def main() -> bool:
         ratios[f"{name}, pruned"] = pruned / again
         rows.append([name, first, after, after / first, percentile(took["full"][name], 0.95), pruned, pruned / again])
     table(
-        f"Medians in ms: with {FEW} finished jobs, and with {JOBS:,} finished jobs of {DAYS} days ({TIMES * ROUNDS} times each)",
+        f"Medians in ms: {FEW} finished jobs, and {JOBS:,} of {DAYS} days ({TIMES * ROUNDS} times each)",
         ["", "small", "full", "full / small", "full p95", "pruned", "pruned / small"],
         rows,
     )

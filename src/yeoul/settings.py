@@ -245,8 +245,8 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         le=36_500,
-        description="Days the events of finished jobs are kept: whole days of them are dropped then, while the jobs and "
-        "their results stay. 0: as long as the jobs.",
+        description="Days the events of finished jobs are kept, then whole days of them are dropped; jobs and results "
+        "stay. 0: as long as the jobs.",
     )
     schedules_per_user: int = Field(default=50, ge=0, le=10_000, description="Schedules one user may have.")
     schedule_min_seconds: int = Field(

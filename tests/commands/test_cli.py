@@ -17,7 +17,19 @@ def test_version(yeoul: Yeoul) -> None:
 
 def test_help_names_every_command(yeoul: Yeoul) -> None:
     said = yeoul("--help").output
-    for command in ("serve", "api", "worker", "migrate", "run", "doctor", "settings", "jobs", "models", "users"):
+    for command in (
+        "serve",
+        "api",
+        "worker",
+        "migrate",
+        "run",
+        "doctor",
+        "settings",
+        "jobs",
+        "models",
+        "schedules",
+        "users",
+    ):
         assert f" {command} " in said
 
 
