@@ -25,6 +25,7 @@ from pydantic import BaseModel
 
 from benchmarks.common import ROUNDS, add_user, folder, median, percentile, postgres, settings, table, verdict
 from yeoul.core.base.ids import new_id
+from yeoul.core.db.database import Line
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs import queries, service
 from yeoul.core.jobs.kinds import Kinds
@@ -111,48 +112,53 @@ async def page(side: Side, **filters: str) -> None:
         await service.listing(session, status=filters.get("status"), kind=filters.get("kind"), cursor=None, limit=20)
 
 
-async def measure(side: Side, took: dict[str, list[float]]) -> None:
-    """Every figure ``TIMES`` times."""
-    line = side.services.database.line("rot")
-    worker_id = new_id()
+async def measure(sides: dict[str, Side], took: dict[str, dict[str, list[float]]]) -> None:
+    """Every figure ``TIMES`` times, one side after the other each time: what else the machine does meets both alike."""
+    lines = {name: side.services.database.line("rot") for name, side in sides.items()}
+    me = new_id()
     beat = {
-        "id": worker_id, "host": "rot", "pid": 1, "born": "b", "concurrency": 1, "kinds": ["rot.noop"], "running": 0,
+        "id": me, "host": "rot", "pid": 1, "born": "b", "concurrency": 1, "kinds": ["rot.noop"], "running": 0,
         "lease": 600,
     }  # fmt: skip
-    await line.fetch(queries.HEARTBEAT, beat)
-    for number in range(TIMES):
-        took["submit"].append(await timed(lambda: ask(side, -1)))
-        took["claim"].append(await timed(lambda: line.fetch(queries.CLAIM, [worker_id, 1, ["rot.noop"]])))
-        took["list"].append(await timed(lambda: page(side)))
-        for status in ("failed", "running", "queued"):
-            took[f"list {status}"].append(await timed(lambda status=status: page(side, status=status)))  # type: ignore[misc]
-        took["list of a kind"].append(await timed(lambda: page(side, kind="rot.other")))
-        took["events of a job"].append(
-            await timed(
-                lambda: line.fetch(
-                    event_queries.READ, {"ids": [side.recent], "afters": [0], "limit": 100, "chars": 100_000}
-                )
+    for line in lines.values():
+        await line.fetch(queries.HEARTBEAT, beat)
+    for _ in range(TIMES):
+        for name, side in sides.items():
+            await measure_once(side, lines[name], me, took[name])
+    for name, side in sides.items():
+        async with side.services.database.service_connection() as connection:  # what was claimed above, ended
+            await connection.execute(
+                "UPDATE jobs SET status = 'canceled', worker_id = NULL, finished_at = now() WHERE worker_id = %s", [me]
             )
-        )
-        del number
-    async with side.services.database.service_connection() as connection:  # what was claimed above, ended
-        await connection.execute(
-            "UPDATE jobs SET status = 'canceled', worker_id = NULL, finished_at = now() WHERE worker_id = %s",
-            [worker_id],
-        )
-        await connection.execute(queries.LEAVE, [worker_id])
-    await line.close()
-    worker = Worker(side.services, concurrency=10)
-    await side.services.listen.stop()
-    await side.services.listen.start()  # anew, so that this worker hears the bell
-    await worker.start()
+            await connection.execute(queries.LEAVE, [me])
+        await lines[name].close()
+    workers = [Worker(side.services, concurrency=10) for side in sides.values()]
+    for side, worker in zip(sides.values(), workers, strict=True):
+        await side.services.listen.stop()
+        await side.services.listen.start()  # anew, so that this worker hears the bell
+        await worker.start()
     for number in range(TIMES):
-        waiting = started[number] = asyncio.get_running_loop().create_future()
-        await ask(side, number)
-        committed = time.perf_counter()
-        took["dispatch"].append((await asyncio.wait_for(waiting, 60) - committed) * 1000)
-    await worker.stop()
+        for name, side in sides.items():
+            waiting = started[number] = asyncio.get_running_loop().create_future()
+            await ask(side, number)
+            committed = time.perf_counter()
+            took[name]["dispatch"].append((await asyncio.wait_for(waiting, 60) - committed) * 1000)
+    for worker in workers:
+        await worker.stop()
     started.clear()
+
+
+async def measure_once(side: Side, line: Line, worker_id: UUID, took: dict[str, list[float]]) -> None:
+    """One of each but dispatch."""
+    read = {"ids": [side.recent], "afters": [0], "limit": 100, "chars": 100_000}
+    took["submit"].append(await timed(lambda: ask(side, -1)))
+    took["claim"].append(await timed(lambda: line.fetch(queries.CLAIM, [worker_id, 1, ["rot.noop"]])))
+    took["list"].append(await timed(lambda: page(side)))
+    took["list failed"].append(await timed(lambda: page(side, status="failed")))
+    took["list running"].append(await timed(lambda: page(side, status="running")))
+    took["list queued"].append(await timed(lambda: page(side, status="queued")))
+    took["list of a kind"].append(await timed(lambda: page(side, kind="rot.other")))
+    took["events of a job"].append(await timed(lambda: line.fetch(event_queries.READ, read)))
 
 
 @asynccontextmanager
@@ -237,12 +243,10 @@ async def main() -> bool:
                 )
                 for turn in range(ROUNDS):
                     print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
-                    await measure(empty, took["small"])
-                    await measure(full, took["full"])
+                    await measure({"small": empty, "full": full}, took)
                 seconds, days, jobs = await asyncio.to_thread(prune, full_urls.service)
                 for _ in range(ROUNDS):
-                    await measure(empty, took["small beside pruned"])
-                    await measure(full, took["pruned"])
+                    await measure({"small beside pruned": empty, "pruned": full}, took)
     rows: list[list[object]] = []
     ratios: dict[str, float] = {}
     for name in took["small"]:
