@@ -22,6 +22,7 @@ from yeoul.core.runtime.router import router as jobs_router
 from yeoul.core.runtime.services import Services
 from yeoul.core.runtime.sockets import router as sockets_router
 from yeoul.core.runtime.worker import Worker
+from yeoul.core.schedules.router import router as schedules_router
 from yeoul.product import installed
 from yeoul.settings import Settings
 from yeoul.worker import running, stop_signals
@@ -50,7 +51,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
     )
     app.state.settings = settings
     install_http(app, settings)
-    for router in (auth_router, failed_router, jobs_router, sockets_router, llm_router):
+    for router in (auth_router, failed_router, jobs_router, schedules_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)
     app.include_router(embeddings_router)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from yeoul import __version__
-from yeoul.commands import jobs, models, users
+from yeoul.commands import jobs, models, schedules, users
 from yeoul.commands.terminal import AsJson, importing, in_words, load, starting, told_to_stop
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(schedules.app, name="schedules")
 app.add_typer(users.app, name="users")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.  [YEOUL_HOST]")]

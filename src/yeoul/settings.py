@@ -284,6 +284,21 @@ class Settings(BaseSettings):
     )
     max_queued_per_user: int = Field(default=20_000, ge=1, description="Jobs one user may have waiting at a time.")
 
+    keep_jobs_days: int = Field(
+        default=0, ge=0, le=36_500, description="Days a finished job is kept, with its result and events; 0: for ever."
+    )
+    keep_events_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Days the events of finished jobs are kept, then whole days of them are dropped; jobs and results "
+        "stay. 0: as long as the jobs.",
+    )
+    schedules_per_user: int = Field(default=50, ge=0, le=10_000, description="Schedules one user may have.")
+    schedule_min_seconds: int = Field(
+        default=60, ge=1, le=86_400, description="Shortest interval of an ordinary user's schedule, in seconds."
+    )
+
     doorbell: str = Field(
         default="postgres",
         description="What wakes workers: `postgres`, or the address of a Redis (`redis://`, `rediss://`) or a RabbitMQ "

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from yeoul.core.completions.handlers import complete
 from yeoul.core.embeddings.handlers import embed
 from yeoul.core.jobs.kinds import Kinds
+from yeoul.core.maintenance import handlers as maintenance
 from yeoul.core.runtime.services import Services, open_database, open_services
 from yeoul.core.runtime.worker import Worker
+from yeoul.core.schedules.scheduler import Scheduler
 from yeoul.core.telemetry.metrics import serving_metrics
 from yeoul.product import installed
 from yeoul.schema import METADATA
@@ -19,8 +21,8 @@ from yeoul.settings import Settings
 def all_kinds() -> Kinds:
     """The core's kinds and those of every installed product."""
     kinds = Kinds()
-    kinds.add(complete)
-    kinds.add(embed)
+    for kind in (complete, embed, *maintenance.KINDS):
+        kinds.add(kind)
     for product in installed():
         for kind in product.kinds:
             kinds.add(kind)
@@ -31,20 +33,26 @@ def all_kinds() -> Kinds:
 async def running(
     settings: Settings, *, worker: bool, kinds: Kinds | None = None
 ) -> AsyncGenerator[tuple[Services, Worker | None]]:
-    """Database, services and, where asked, a worker: up, migrated and listening; drained and closed after."""
+    """Database, services and, where asked, a worker that fires schedules too: up, migrated and listening.
+
+    Drained and closed after.
+    """
     async with (
         open_database(settings, METADATA, migrations=True) as urls,
         open_services(settings, urls, kinds or all_kinds()) as services,
     ):
         works = Worker(services) if worker else None
+        scheduler = Scheduler(services, maintenance.SCHEDULES) if worker else None
         await services.listen.start()
-        if works is None:
+        if works is None or scheduler is None:
             yield services, None
             return
         await works.start()
         try:
+            await scheduler.start()
             yield services, works
         finally:
+            await scheduler.stop()
             await works.stop()
 
 

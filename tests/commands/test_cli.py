@@ -29,6 +29,7 @@ def test_help_names_every_command(yeoul: Yeoul) -> None:
         "restore",
         "jobs",
         "models",
+        "schedules",
         "users",
     ):
         assert f" {command} " in said

@@ -70,7 +70,7 @@ async def test_axe_finds_nothing_serious(
     for job_id in (answered, failed, canceled):
         await ended(context, server, job_id)
     running = await submit(context, server, "2000 words, 25 ms", "fake/slow")
-    paths = ["/", "/jobs", "/jobs?status=canceled", "/settings", "/ask/not-an-id"]
+    paths = ["/", "/jobs", "/jobs?status=canceled", "/schedules", "/settings", "/ask/not-an-id"]
     paths += [f"/{room}/{job_id}" for room in ("ask", "jobs") for job_id in (answered, failed, canceled)]
     for path in paths:
         await page.goto(path)

@@ -19,6 +19,8 @@ ROWS = {
     "idempotency_keys": "owner_id = %(user)s",
     "streams": "owner_id = %(user)s",
     "events": "true",
+    "schedules": "owner_id = %(user)s",
+    "schedule_runs": "owner_id = %(user)s",
     "login_attempts": "true",
     "workers": "true",
     "queue_class": "priority = 5",
@@ -49,7 +51,11 @@ INSERT INTO yeoul.jobs (id, owner_id, kind, input, max_attempts, root_id)
 VALUES (%(job)s, %(user)s, 'test.echo', '{}', 1, %(job)s);
 INSERT INTO yeoul.steps (root_id, name, job_id, owner_id, seq_end) VALUES (%(job)s, 'one', %(job)s, %(user)s, 1);
 INSERT INTO yeoul.idempotency_keys
-VALUES (%(user)s, 'POST', '/api/jobs', 'k', '', %(job)s, now() + interval '1 day')
+VALUES (%(user)s, 'POST', '/api/jobs', 'k', '', %(job)s, now() + interval '1 day');
+INSERT INTO yeoul.schedules
+  (id, owner_id, name, kind, input, priority, every_seconds, time_zone, missed, overlap, enabled)
+VALUES (%(id)s, %(user)s, 'n', 'test.echo', '{}', 5, 60, 'UTC', 'once', 'skip', true);
+INSERT INTO yeoul.schedule_runs VALUES (%(id)s, now(), %(user)s, %(job)s)
 """
 
 

@@ -51,6 +51,8 @@ APP = {
     "steps": Access(select=True),
     "streams": Access(select=True),
     "events": Access(select=True),
+    "schedules": Access(select=True),
+    "schedule_runs": Access(select=True),
     "idempotency_keys": Access(select=True, insert=True, delete=True),
     "kind_costs": Access(select=True, everybodys=True),
 }

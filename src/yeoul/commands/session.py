@@ -8,6 +8,7 @@ from uuid import UUID
 from yeoul.core.auth import administration
 from yeoul.core.auth.errors import AccountDisabled
 from yeoul.core.auth.principal import Principal, Role
+from yeoul.core.auth.repository import SYSTEM_EMAIL, SYSTEM_ID
 from yeoul.core.auth.tables import User
 from yeoul.core.db.database import Database
 from yeoul.core.http.logs import configure
@@ -36,11 +37,15 @@ async def opened(urls: DatabaseUrls) -> AsyncGenerator[Database]:
 async def acting_as(database: Database, email: str | None) -> Principal:
     """The user a command acts as: the one named, else the first administrator, else a local user.
 
+    ``system`` is the installation itself, whose schedules and jobs are maintenance.
+
     Raises ``UserNotFound`` or ``AccountDisabled``.
     """
     async with database.as_service("command line: whom it acts as") as session:
         if email is None:
             return _principal(await administration.operator(session))
+        if email == SYSTEM_EMAIL and (system := await session.get(User, SYSTEM_ID)) is not None:
+            return _principal(system)
         user = await administration.find(session, email)
         if user.disabled_at is not None:
             raise AccountDisabled

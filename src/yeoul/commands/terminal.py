@@ -134,7 +134,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
 
 def words_of(error: "YeoulError") -> str:
     """What an error says, and which fields it is about."""
-    fields = [f"  {'.'.join(map(str, item['loc'][2:]))}: {item['message']}" for item in error.errors]
+    told = [item for item in error.errors if item["message"] != error.detail]
+    fields = [f"  {'.'.join(map(str, item['loc'][2:]))}: {item['message']}" for item in told]
     return "\n".join([error.detail, *fields])
 
 

@@ -50,8 +50,7 @@ async def jobs(request: Request, principal: OptionalPrincipal, services: Current
     """The list of one's jobs."""
     if principal is None:
         return _not_signed_in(request)
-    kinds = sorted(kind.name for kind in services.kinds if kind.public)
-    return render(request, "jobs.html", kinds=kinds, statuses=STATUSES)
+    return render(request, "jobs.html", kinds=_kinds(services), statuses=STATUSES)
 
 
 @router.get("/jobs/{job_id}")
@@ -60,6 +59,14 @@ async def job(request: Request, principal: OptionalPrincipal, job_id: str) -> Re
     if principal is None:
         return _not_signed_in(request)
     return render(request, "job.html", job_id=job_id) if _is_id(job_id) else _not_found(request)
+
+
+@router.get("/schedules")
+async def schedules(request: Request, principal: OptionalPrincipal, services: CurrentServices) -> Response:
+    """What runs again and again."""
+    if principal is None:
+        return _not_signed_in(request)
+    return render(request, "schedules.html", kinds=_kinds(services))
 
 
 @router.get("/failed")
@@ -186,6 +193,10 @@ def _is_id(text: str) -> bool:
         return str(UUID(text)) == text.lower()
     except ValueError:
         return False
+
+
+def _kinds(services: Services) -> list[str]:
+    return sorted(kind.name for kind in services.kinds if kind.public)
 
 
 def _is_open(services: Services) -> bool:

@@ -3,11 +3,13 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
+import psycopg
 import pytest
 
-from tests.core.jobs.queue import KIND, Queue
+from tests.core.jobs.queue import Queue
 from tests.core.runtime.helpers import until
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import ListenHub, Ringer
@@ -16,6 +18,7 @@ from yeoul.core.jobs import queries
 from yeoul.core.jobs.doorbells.postgres import PostgresDoorbell
 from yeoul.core.jobs.hosts import born, this_host
 from yeoul.core.jobs.sweeper import Sweeper
+from yeoul.core.runtime.services import DatabaseUrls
 
 Make = Callable[..., Sweeper]
 
@@ -27,7 +30,7 @@ async def sweeper(database: Database) -> AsyncGenerator[Make]:
     made: list[Sweeper] = []
 
     def make(lease: float = 10) -> Sweeper:
-        made.append(Sweeper(database, listen, ringer, PostgresDoorbell(listen, ringer), lease=lease, kinds=[KIND]))
+        made.append(Sweeper(database, listen, ringer, PostgresDoorbell(listen, ringer), lease=lease))
         return made[-1]
 
     await listen.start()
@@ -190,20 +193,17 @@ async def test_a_sweeper_survives_a_database_that_goes(queue: Queue, sweeper: Ma
     await until(ready)
 
 
-async def test_tidying(queue: Queue, sweeper: Make) -> None:
-    owner, worker = queue.user(), queue.worker()
-    ids = queue.backlog(owner, 3)
-    for job in queue.claim(worker, 3):
-        queue.finish(job)
-    keep = "INSERT INTO idempotency_keys VALUES (%s, 'POST', '/', %s, '', %s, now() + make_interval(secs => %s))"
-    for key, seconds in (("old", -1), ("young", 60)):
-        queue.service.execute(keep, [owner, key, ids[0], seconds])
-    await sweeper()._tidy()
-    assert queue.service.execute("SELECT key FROM idempotency_keys").fetchall() == [{"key": "young"}]
-    cost = queue.service.execute("SELECT kind, average_seconds FROM kind_costs").fetchone()
-    assert cost is not None
-    assert cost["kind"] == KIND
-    assert 0 < cost["average_seconds"] < 10
+async def test_the_log_has_its_partitions_without_any_job(queue: Queue, sweeper: Make, urls: DatabaseUrls) -> None:
+    """The net below the maintenance jobs: a queue that stands still must not cost the log its partitions."""
+    today = f"events_{datetime.now(UTC):%Y%m%d}"
+    with psycopg.connect(urls.admin or "", autocommit=True) as connection:
+        connection.execute(f"DROP TABLE yeoul.{today}".encode())
+    await sweeper().start()
+
+    def there() -> bool:
+        return queue.service.execute("SELECT to_regclass(%s) AS t", [f"yeoul.{today}"]).fetchone() != {"t": None}
+
+    await until(there)
 
 
 def test_shared_streams_are_pruned_and_keep_their_numbers(queue: Queue) -> None:

@@ -297,7 +297,7 @@ async def test_a_place_in_the_queue_is_shown(
     job = await submit(client, ann.headers, run_at=FUTURE)
     assert job["queue_position"] is None
     with psycopg.connect(urls.service, autocommit=True) as connection:
-        connection.execute("UPDATE yeoul.jobs SET fair_at = 1, kind = 'nobody.runs'")
+        connection.execute("UPDATE yeoul.jobs SET fair_at = 1, kind = 'nobody.runs' WHERE id = %s", [job["id"]])
     shown = (await client.get(f"/api/jobs/{job['id']}", headers=ann.headers)).json()
     assert (shown["status"], shown["queue_position"]) == ("queued", 1)
 

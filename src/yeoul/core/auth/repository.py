@@ -17,6 +17,11 @@ _FIRST_USER_LOCK = 0x7965_6F75_0001  # 'yeou', 1: who may be the first user hold
 LOCAL_EMAIL = "local@localhost"
 """The user that the command line acts as where there is no administrator; made without a password."""
 
+SYSTEM_EMAIL = "system"
+"""No address, so nobody can register it, and no command finds it by accident."""
+SYSTEM_ID = UUID("00000000-0000-7000-8000-000000000001")
+"""The installation itself, as the owner of its own jobs: disabled and without a password, so nobody signs in as it."""
+
 _OWN_COLUMNS = (User.id, User.email, User.name, User.role, User.created_at)
 """What the tenant scope may read of its user."""
 
@@ -45,9 +50,16 @@ async def is_first_user(session: AsyncSession) -> bool:
 
 
 async def has_accounts(session: AsyncSession) -> bool:
-    """Whether anybody has an account: the command line's own user, as which nobody can sign in, is nobody."""
+    """Whether anybody has an account: the installation's and the command line's own users are nobody."""
     somebody = or_(User.email != LOCAL_EMAIL, User.password_hash.is_not(None))
-    return await session.scalar(select(User.id).where(somebody).limit(1)) is not None
+    return await session.scalar(select(User.id).where(somebody, User.id != SYSTEM_ID).limit(1)) is not None
+
+
+async def ensure_system_user(session: AsyncSession) -> UUID:
+    """Makes the installation's own user when there is none yet; its id."""
+    values = {"id": SYSTEM_ID, "email": SYSTEM_EMAIL, "name": "Yeoul", "disabled_at": func.now()}
+    await session.execute(insert(User).values(values).on_conflict_do_nothing())
+    return SYSTEM_ID
 
 
 async def add_user(
@@ -65,8 +77,8 @@ async def user_by_email(session: AsyncSession, email: str) -> User | None:
 
 
 async def users(session: AsyncSession) -> Sequence[User]:
-    """Everybody, the oldest first."""
-    return (await session.scalars(select(User).order_by(User.created_at, User.id))).all()
+    """Everybody, the oldest first; not the installation itself."""
+    return (await session.scalars(select(User).where(User.id != SYSTEM_ID).order_by(User.created_at, User.id))).all()
 
 
 async def active_administrators(session: AsyncSession, *, lock: bool = False) -> Sequence[User]:

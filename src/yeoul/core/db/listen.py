@@ -23,6 +23,8 @@ JOBS_CANCELED = "yeoul_cancel"
 """Running jobs that were asked to stop: their ids."""
 STREAMS_GREW = "yeoul_streams"
 """Streams with new events: their ids."""
+SCHEDULES_CHANGED = "yeoul_schedules"
+"""The next tick may be another one. No payload."""
 
 PAYLOAD_BYTES = 7_900
 """NOTIFY's limit is 8,000."""

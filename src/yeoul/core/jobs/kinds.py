@@ -27,7 +27,8 @@ class Backoff:
 class Kind:
     """A job's type: its handler, and the rules that hold for its jobs.
 
-    ``timeout`` is in seconds for one attempt. A kind that is not ``public`` is submitted by our own code alone.
+    ``timeout`` is in seconds for one attempt. A kind that is not ``public`` is submitted by our own code alone. One
+    for ``everywhere`` is run by every worker, also by those that a setting keeps to other kinds.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Kind:
     timeout: float = 3600
     backoff: Backoff = field(default_factory=Backoff)
     public: bool = True
+    everywhere: bool = False
 
     def parse(self, value: object) -> BaseModel:
         """The typed input; raises ``InvalidJobInput`` with what is wrong where."""

@@ -73,10 +73,10 @@ async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: in
     before: list[Event] = []
     if after is None:
         after = last
+    if job.status in TERMINAL and last in {after, 0}:  # 0: its events are past their time
+        return Watch(events.subscribe(job_id, last), [], over=True, base=base)
     if after > last or 0 < after < base:
         before, after = [reset(job_id)], 0
-    elif job.status in TERMINAL and after == last:
-        return Watch(events.subscribe(job_id, after), [], over=True, base=base)
     subscription = events.subscribe(job_id, after)
     if job.status == "queued":
         subscription.waiting = True  # from here on its place is told whenever it has changed

@@ -1,4 +1,4 @@
-"""What keeps the queue true when machines die: due jobs, lost leases, and forgetting what is no longer needed.
+"""What keeps the queue true when machines die: due jobs, lost leases, and partitions for the log.
 
 Every worker process runs one; whichever comes first does the work, the others find nothing.
 """
@@ -23,9 +23,7 @@ from yeoul.core.jobs.hosts import lives, this_host
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-TIDY_SECONDS = 60.0
-KEEP_SHARED_EVENTS = 1000
-"""Events kept of a shared stream; clients further behind are told to reset."""
+TIDY_SECONDS = 600.0
 
 WORKER_LOST = json.dumps(
     {
@@ -46,14 +44,12 @@ class Sweeper:
         doorbell: Doorbell,
         *,
         lease: float,
-        kinds: list[str],
     ) -> None:
         self._line = database.line("sweep")
         self._listen = listen
         self._ringer = ringer
         self._doorbell = doorbell
         self._lease = lease
-        self._kinds = kinds
         self._due = asyncio.Event()
         self._task: asyncio.Task[NoReturn] | None = None
 
@@ -75,8 +71,8 @@ class Sweeper:
         asyncio.get_running_loop().call_later(seconds, self._due.set)
 
     async def _run(self) -> NoReturn:
-        tidied = 0.0
         loop = asyncio.get_running_loop()
+        tidied = -TIDY_SECONDS
         while True:
             pause = TICK_SECONDS
             try:
@@ -84,8 +80,8 @@ class Sweeper:
                 if await self._leases_count():
                     await self._sweep_lost()
                 if loop.time() - tidied > TIDY_SECONDS:
-                    tidied = loop.time()
                     await self._tidy()
+                    tidied = loop.time()
             except (psycopg.Error, OSError) as error:
                 log.warning("could not sweep, trying again", error=str(error).strip())
             except Exception:
@@ -125,11 +121,7 @@ class Sweeper:
             await self._sweep_lost(dead)  # theirs alone: others' leases may have run out while the database was away
 
     async def _tidy(self) -> None:
-        await self._line.fetch(queries.FORGET_WORKERS)
-        await self._line.fetch(queries.FORGET_FLOWS)
-        await self._line.fetch(queries.FORGET_KEYS)
-        await self._line.fetch(queries.LEARN_COSTS, [self._kinds])
-        await self._line.fetch(event_queries.PRUNE_SHARED, {"keep": KEEP_SHARED_EVENTS})
+        """The net below the maintenance jobs: the log needs its partitions even while the queue stands still."""
         await self._line.fetch(event_queries.ENSURE_PARTITIONS)
 
     async def _scalar(self, query: LiteralString) -> float | None:

@@ -148,7 +148,10 @@ class IdempotencyKey(Base):
     """What an ``Idempotency-Key`` made."""
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index("idempotency_keys_expires_at", "expires_at"),)
+    __table_args__ = (
+        Index("idempotency_keys_expires_at", "expires_at"),
+        Index("idempotency_keys_job_id", "job_id"),
+    )
 
     owner_id: Mapped[UUID] = mapped_column(_user(), primary_key=True)
     method: Mapped[str] = mapped_column(primary_key=True)

@@ -18,6 +18,7 @@ def handler(
     timeout: float = 3600,
     backoff: Backoff | None = None,
     public: bool = True,
+    everywhere: bool = False,
 ) -> Callable[[Callable[[Context, Input], Awaitable[BaseModel | None]]], Kind]:
     """Makes a ``Kind`` of ``async def f(ctx: Context, input: In) -> Out``; In and Out are pydantic models.
 
@@ -42,6 +43,7 @@ def handler(
             timeout=timeout,
             backoff=backoff or Backoff(),
             public=public,
+            everywhere=everywhere,
         )
 
     return make

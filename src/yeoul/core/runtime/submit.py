@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from yeoul.core.auth.principal import Principal
+from yeoul.core.auth.principal import Principal, Role
 from yeoul.core.base import json
 from yeoul.core.base.errors import TooLarge
 from yeoul.core.base.ids import new_id
@@ -21,6 +22,7 @@ from yeoul.core.jobs.tables import Job
 from yeoul.core.runtime import traced
 from yeoul.core.runtime.services import Services
 from yeoul.core.telemetry import tracing
+from yeoul.settings import Settings
 
 ADMIN_MAX_PRIORITY = 9
 
@@ -41,12 +43,8 @@ async def submit(  # noqa: PLR0913  (what a job is, one argument each)
 
     ``link`` is the trace of a job this one repeats. Raises ``TooLarge`` and ``TooManyQueued``.
     """
-    value = given.model_dump(mode="json", exclude_unset=True)
     settings = services.settings
-    if (size := len(json.dumps(value).encode())) > settings.max_input_bytes:
-        raise TooLarge(
-            f"The input has {size:,} bytes; {settings.max_input_bytes:,} is the most. Put large data in a file."
-        )
+    value = input_value(settings, given)
     new = NewJob(
         id=new_id(),
         kind=kind.name,
@@ -70,12 +68,27 @@ async def submit(  # noqa: PLR0913  (what a job is, one argument each)
     return job
 
 
+def input_value(settings: Settings, given: BaseModel) -> dict[str, Any]:
+    """An input as it is kept; raises ``TooLarge``."""
+    value = given.model_dump(mode="json", exclude_unset=True)
+    if (size := len(json.dumps(value).encode())) > settings.max_input_bytes:
+        raise TooLarge(
+            f"The input has {size:,} bytes; {settings.max_input_bytes:,} is the most. Put large data in a file."
+        )
+    return value
+
+
+def highest_priority(settings: Settings, role: Role) -> int:
+    """The highest priority a role may ask for."""
+    return ADMIN_MAX_PRIORITY if role == "admin" else settings.user_max_priority
+
+
 async def submit_request(session: AsyncSession, services: Services, principal: Principal, request: JobSubmit) -> Job:
     """Submits what a client asked for, within what its role allows."""
     kind = services.kinds.get(request.kind)
     if not kind.public:
         raise InvalidJobInput(f"Kind {kind.name} is submitted by its own page or endpoint, not here.")
-    most = ADMIN_MAX_PRIORITY if principal.role == "admin" else services.settings.user_max_priority
+    most = highest_priority(services.settings, principal.role)
     if request.priority > most:
         raise PriorityNotAllowed(f"Priority {request.priority} is above {most}, the highest you may ask for.")
     return await submit(

@@ -56,6 +56,8 @@ class Worker:
         self._settings = services.settings
         self._concurrency = concurrency or services.settings.worker_concurrency
         self._kinds = sorted({services.kinds.get(name).name for name in self._settings.worker_kinds})
+        if self._kinds:
+            self._kinds = sorted({*self._kinds, *(kind.name for kind in services.kinds if kind.everywhere)})
         self._kinds = self._kinds or services.kinds.names()
         self._claim_arguments = {
             "worker": self.id,
@@ -67,7 +69,7 @@ class Worker:
         self._flusher = Flusher(services.database, services.ringer)
         self._sweeper = Sweeper(
             services.database, services.listen, services.ringer, services.doorbell,
-            lease=services.settings.lease_seconds, kinds=self._kinds,
+            lease=services.settings.lease_seconds,
         )  # fmt: skip
         self._claims = services.database.line("claim")
         self._beats = services.database.line("heartbeat")

@@ -11,6 +11,7 @@ const scripts = {
   job: () => import("./pages/job.js"),
   jobs: () => import("./pages/jobs.js"),
   resume: () => import("./pages/resume.js"),
+  schedules: () => import("./pages/schedules.js"),
   settings: () => import("./pages/settings.js"),
 };
 

@@ -3,7 +3,7 @@
 import { recall } from "./store.js";
 
 const PREFIX_MS = 1200;
-const pages = { a: "/", j: "/jobs", s: "/settings" };
+const pages = { a: "/", j: "/jobs", c: "/schedules", s: "/settings" };
 const isMac = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform ?? "");
 
 let prefixAt = 0;

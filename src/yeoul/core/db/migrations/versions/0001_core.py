@@ -9,10 +9,12 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+ROOMS = ("limits.sql", "schedules.sql", "maintenance.sql")
+
 
 def upgrade() -> None:
     """Runs the SQL files of the folder beside this one."""
-    run_files(Path(__file__).with_suffix(""), "tables.sql", "functions.sql", "limits.sql", "policies.sql")
+    run_files(Path(__file__).with_suffix(""), "tables.sql", "functions.sql", *ROOMS, "policies.sql")
 
 
 def downgrade() -> None:
