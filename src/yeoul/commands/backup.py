@@ -82,7 +82,8 @@ def _opened(settings: Settings) -> Iterator[DatabaseUrls]:
         yield urls
 
 
-def _write(writer: archive.Writer, connection: copying.Sync, settings: Settings, revisions: dict[str, str]
+def _write(
+    writer: archive.Writer, connection: copying.Sync, settings: Settings, revisions: dict[str, str]
 ) -> archive.Manifest:
     copying.hold_snapshot(connection)
     (created_at,) = connection.execute("SELECT now()").fetchone() or (datetime.now(UTC),)
