@@ -119,6 +119,7 @@ async def jobs(urls: DatabaseUrls, given: Settings, owner: UUID) -> float:
     """Microseconds for one no-op job, submitted and run by one process, many at a time."""
     async with yeoul_process(given, urls, nothing, workers=1, concurrency=50) as (services, _):
         await events(services, owner, await add(services, owner, nothing))
+        made: list[UUID] = []
         began = time.process_time()
         for start in range(0, JOBS, 20):
             made = await asyncio.gather(*(add(services, owner, nothing) for _ in range(min(20, JOBS - start))))
