@@ -89,7 +89,7 @@ async def test_a_worker_paused_past_its_lease(system: System, client: httpx.Asyn
     await system.register(client)
     watched = Follower(system, client, await system.submit(client, "40 words, 40 ms"))
     await watched.until("text", 3)
-    ((pid,),) = system.query("SELECT pid FROM workers JOIN jobs ON worker_id = workers.id")
+    ((pid,),) = system.query("SELECT pid FROM workers JOIN jobs ON worker_id = workers.id WHERE kind = 'llm.complete'")
     paused = workers.pop(pid)
     paused.send(signal.SIGSTOP)
     began = asyncio.get_running_loop().time()
