@@ -82,6 +82,7 @@ async def _run(asked: argparse.Namespace) -> tuple[Found, Storm, Defaults]:
                 load = Load(fleet.addresses, asked.seed, users=4, each=5)
                 storm = Storm(fleet, load, asked.seed, kills=asked.kills, rate=asked.rate, lease=2, say=say)
                 found = await storm.run()
+                say(f"{fleet.kills} kills, {found.jobs} jobs: {len(found.wrong)} things wrong")
             with (
                 copied(prepared, nursery) as system,
                 closing(Fleet(system, doorbell="postgres", workers=4, lease=DEFAULT_LEASE)) as fleet,
@@ -122,7 +123,7 @@ async def _busy(fleet: Fleet, load: Load) -> Slot:
         while True:
             job_id = await load.signals.next("text", 10)
             slot = await fleet.worker_of(job_id) if job_id else None
-            if slot is not None and slot in fleet.workers[2:] and slot.lives:
+            if slot is not None and slot in fleet.workers[2:] and slot.lives and not slot.busy:
                 return slot
 
 

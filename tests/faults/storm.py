@@ -221,7 +221,7 @@ async def settle(storm: Storm) -> None:
 
 async def outage(fleet: Fleet, load: Load, seconds: float) -> float:
     """PostgreSQL away for so long, and nobody may start it. Returns the seconds from its return to a job's end."""
-    alive = [slot for slot in fleet.slots if slot.lives]
+    alive = [slot for slot in fleet.slots if slot.lives and not slot.busy]
     with (fleet.system.data_dir / "postgres.start.lock").open("wb") as nobody_starts_it:
         await asyncio.to_thread(fcntl.flock, nobody_starts_it, fcntl.LOCK_EX)
         assert fleet.kill_postgres()
