@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from tests.core.runtime.helpers import until
-from tests.faults.conftest import _copied
+from tests.faults.conftest import copied
+from tests.faults.nursery import Nursery
 from tests.faults.older import downgrade, installed
 from tests.faults.system import Follower, Process, System
 from tests.faults.test_processes import words
 from yeoul.core.db import embedded
+from yeoul.core.runtime.services import DATABASE_NAME
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -48,10 +51,10 @@ main()
 
 
 @pytest.fixture
-def elsewhere() -> Generator[System]:
+def elsewhere(nursery: Nursery) -> Generator[System]:
     """A data folder with nothing in it."""
     folder = Path(tempfile.mkdtemp(prefix="yeoul-faults-"))
-    system = System(folder)
+    system = System(folder, nursery)
     yield system
     system.close()
     shutil.rmtree(folder)
@@ -113,7 +116,7 @@ async def test_under_load_and_restored_elsewhere(
     for follower in followers:
         await follower.until("text", sum(kind == "text" for _, kind, _ in follower.events) + 10)
     first.end(signal.SIGKILL)
-    cursors = {follower._job_id: follower.events[-1][0] for follower in followers}
+    cursors = {follower.job_id: follower.events[-1][0] for follower in followers}
     assert len(cursors) == 3
     for follower in followers:
         follower._task.cancel()
@@ -160,9 +163,9 @@ async def until_said_again(system: System, job_id: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(prepared: Path) -> Generator[tuple[Path, Path]]:
+def two(prepared: Path, nursery: Nursery) -> Generator[tuple[Path, Path]]:
     """A data folder of before, and a backup of another installation."""
-    with _copied(prepared) as before, _copied(prepared) as other:
+    with copied(prepared, nursery) as before, copied(prepared, nursery) as other:
         for system, name in ((before, "before"), (other, "backup")):
             server = embedded.start(system.data_dir)
             try:
@@ -179,7 +182,9 @@ def state(folder: Path) -> tuple[str, str, str]:
     """Whose database and whose key a folder has after its next start, and what else it holds."""
     server = embedded.start(folder)
     try:
-        ((email,),) = System(folder).query("SELECT email FROM users")
+        url = server.url("postgres", DATABASE_NAME)
+        with psycopg.connect(url) as connection:
+            ((email,),) = connection.execute("SELECT email FROM yeoul.users WHERE disabled_at IS NULL").fetchall()
     finally:
         server.close()
     return (
@@ -195,10 +200,12 @@ BEFORE, AFTER = ("before", "before", ""), ("backup", "backup", "")
 @pytest.mark.parametrize(
     ("renames", "expected"), [(1, BEFORE), (2, AFTER), (4, AFTER), (5, AFTER), (7, AFTER), (99, AFTER)]
 )
-def test_a_restore_killed_while_it_moves(two: tuple[Path, Path], renames: int, expected: tuple[str, str, str]) -> None:
+def test_a_restore_killed_while_it_moves(
+    two: tuple[Path, Path], nursery: Nursery, renames: int, expected: tuple[str, str, str]
+) -> None:
     """Database and key are both the old ones, or both the restored, wherever it dies."""
     folder, file = two
-    with _copied(folder) as system:
+    with copied(folder, nursery) as system:
         kept = {k: v for k, v in os.environ.items() if not re.search(r"^YEOUL_|_API_KEY$|_BASE_URL$", k)}
         done = subprocess.run(
             [sys.executable, "-c", KILLED, system.data_dir, str(renames), "restore", file, "--replace", "--yes"],
@@ -213,10 +220,10 @@ def test_a_restore_killed_while_it_moves(two: tuple[Path, Path], renames: int, e
         assert len(aside) == (expected is AFTER), "what was there before is kept"
 
 
-async def test_a_restore_killed_while_it_loads(two: tuple[Path, Path]) -> None:
+async def test_a_restore_killed_while_it_loads(two: tuple[Path, Path], nursery: Nursery) -> None:
     """What was there is untouched; the next try cleans up after it."""
     folder, file = two
-    with _copied(folder) as system:
+    with copied(folder, nursery) as system:
         restore = system.start("restore", str(file), "--replace", "--yes")
         await until((system.data_dir / "restore.new/postgres/postmaster.pid").exists, seconds=60)
         restore.end(signal.SIGKILL)
@@ -228,9 +235,9 @@ async def test_a_restore_killed_while_it_loads(two: tuple[Path, Path]) -> None:
         assert list(system.data_dir.glob("before-*")) == []
 
 
-def test_not_into_a_folder_in_use(two: tuple[Path, Path]) -> None:
+def test_not_into_a_folder_in_use(two: tuple[Path, Path], nursery: Nursery) -> None:
     folder, file = two
-    with _copied(folder) as system:
+    with copied(folder, nursery) as system:
         refused = system.start("restore", str(file))
         assert refused.process.wait(60) == 1
         server = embedded.start(system.data_dir)

@@ -73,7 +73,7 @@ class Job(Base):
         Index("jobs_due", "run_at", postgresql_where=text("status = 'queued' AND fair_at IS NULL")),
         Index("jobs_running", "worker_id", postgresql_where=_RUNNING),
         Index("jobs_running_owner", "owner_id", postgresql_where=_RUNNING),
-        Index("jobs_queued", "owner_id", postgresql_where=_QUEUED),
+        Index("jobs_queued", "owner_id", desc("id"), postgresql_where=_QUEUED),
         Index("jobs_owner", "owner_id", desc("id")),
         Index("jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
         Index("jobs_ended", desc("finished_at"), postgresql_where=text("finished_at IS NOT NULL")),

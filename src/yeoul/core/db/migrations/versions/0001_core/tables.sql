@@ -125,7 +125,7 @@ CREATE INDEX jobs_ready_age  ON jobs (kind, run_at) WHERE status = 'queued' AND 
 CREATE INDEX jobs_due        ON jobs (run_at) WHERE status = 'queued' AND fair_at IS NULL;
 CREATE INDEX jobs_running    ON jobs (worker_id) WHERE status = 'running';
 CREATE INDEX jobs_running_owner ON jobs (owner_id) WHERE status = 'running';
-CREATE INDEX jobs_queued     ON jobs (owner_id) WHERE status = 'queued';
+CREATE INDEX jobs_queued     ON jobs (owner_id, id DESC) WHERE status = 'queued';
 CREATE INDEX jobs_owner      ON jobs (owner_id, id DESC);
 CREATE INDEX jobs_retry_of   ON jobs (retry_of) WHERE retry_of IS NOT NULL;
 CREATE INDEX jobs_ended      ON jobs (finished_at DESC) WHERE finished_at IS NOT NULL;
