@@ -97,7 +97,7 @@ def test_ctrl_c_twice_gives_running_jobs_back(start: Start, environment: dict[st
     heard(server, "waiting for running jobs")
     assert server.poll() is None
     ended(server, signal.SIGINT)
-    assert one(urls, "SELECT status || ' ' || attempt FROM yeoul.jobs") == "queued 0"
+    assert one(urls, "SELECT status || ' ' || attempt FROM yeoul.jobs WHERE kind = 'llm.complete'") == "queued 0"
 
 
 def test_the_parts_apart(start: Start, urls: DatabaseUrls) -> None:

@@ -67,6 +67,7 @@ def fleet() -> Generator[Fleet]:
             "YEOUL_LOGIN_ATTEMPTS": str(LOGIN_ATTEMPTS),
             "YEOUL_REGISTRATIONS_PER_ADDRESS": "1000",
             "YEOUL_DRAIN_SECONDS": "0",
+            "YEOUL_USER_SHARE": "1",
             "COLUMNS": "200",
         }
         apis = {f"127.0.0.1:{port}": Process(["api", "--port", str(port)], environment, folder) for port in ports}

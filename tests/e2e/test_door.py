@@ -85,7 +85,7 @@ async def test_signing_out_ends_every_tab(server: Server, page: Page) -> None:
     await other.goto("/jobs")
     await expect(other.get_by_role("heading", name="Jobs")).to_be_visible()
     await page.goto("/settings")
-    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
     for tab in (page, other):
         await expect(tab).to_have_url(f"{server.url}/signin")
     await page.goto("/jobs")

@@ -129,6 +129,7 @@ async def leaks(fleet: Fleet) -> list[str]:
         "yeoul app": processes * POOL_SIZE, "yeoul service": processes * POOL_SIZE, "yeoul listen": processes,
         "yeoul ring": processes, "yeoul events": processes, "yeoul claim": workers, "yeoul heartbeat": workers,
         "yeoul flush": workers, "yeoul sweep": workers,
+        "yeoul places": processes, "yeoul limits": processes, "yeoul api keys": processes, "yeoul traces": workers,
     }  # fmt: skip
     return [
         f"{count} connections {name!r}, {most.get(name, 0)} at most"

@@ -206,7 +206,7 @@ async def test_every_other_failure_has_openais_shape(
         await openai.with_options(api_key="wrong").models.list()
     assert denied.value.code == "invalid_api_key"
     with pytest.raises(sdk.NotFoundError):
-        await openai.embeddings.create(model="default", input="hi")
+        await openai.images.generate(model="default", prompt="hi")
     with pytest.raises(sdk.NotFoundError) as unknown:
         await openai.responses.retrieve("resp_00000000000070008000000000000000")
     assert unknown.value.code == "response_not_found"

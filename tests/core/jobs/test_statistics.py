@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tests.conftest import process
 from tests.core.runtime.helpers import Given, Made, add, echo, events
+from yeoul.core.auth.repository import SYSTEM_ID
 from yeoul.core.db.database import Database
 from yeoul.core.jobs import statistics_queries as queries
 from yeoul.core.jobs.statistics import BUCKET_SECONDS, BUCKETS, SAMPLE, Kept, Statistics
@@ -52,6 +53,8 @@ def fill(urls: DatabaseUrls, owner: UUID, *, ended: int, queued: int) -> None:
 
 async def explain(database: Database, query: str, **values: object) -> dict[str, Any]:
     async with database.as_service("test: a plan") as session:
+        await session.execute(text(queries.LIMITED))
+        values["system"] = SYSTEM_ID
         found = (await session.execute(text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {query}"), values)).scalar_one()
     plan: dict[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]
     return plan

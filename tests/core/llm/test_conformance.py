@@ -155,6 +155,7 @@ LISTED = [
     pytest.param(vendor, model.name, id=f"{vendor.name}/{model.name}")
     for vendor in VENDORS
     for model in PROVIDERS[vendor.name].models(vendor.settings("")) or [KnownModel("some-model")]
+    if "text" in model.capabilities
 ]
 
 

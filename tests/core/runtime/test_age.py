@@ -98,7 +98,11 @@ async def test_a_job_that_had_said_nothing(queue: Queue, urls: DatabaseUrls, dat
     begin(urls)
     ((first, kind, _),) = queue.events(job_id)
     assert kind == "restored"
-    assert await read(database, hub, owner, job_id, 5, first) == [(None, "reset"), (first, "restored")]
+    assert await read(database, hub, owner, job_id, 5, first) == [
+        (None, "reset"),
+        (None, "queued"),
+        (first, "restored"),
+    ]
 
 
 async def test_a_second_restore_of_the_same_backup(queue: Queue, urls: DatabaseUrls) -> None:

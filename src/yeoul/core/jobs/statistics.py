@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import SQLAlchemyError
 
+from yeoul.core.auth.repository import SYSTEM_ID
 from yeoul.core.db.database import Database
 from yeoul.core.jobs import statistics_queries as queries
 
@@ -145,7 +146,7 @@ class Statistics:
     async def _rows(self, query: str, **values: object) -> Sequence[Row[Any]]:
         async with self._database.as_service("statistics: everybody's jobs, counted") as session:
             await session.execute(text(queries.LIMITED))
-            return (await session.execute(text(query), values)).all()
+            return (await session.execute(text(query), {**values, "system": SYSTEM_ID})).all()
 
     async def _queue(self) -> Queue:
         waiting, running, workers = [], {}, []

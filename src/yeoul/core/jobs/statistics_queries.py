@@ -3,8 +3,9 @@
 SECONDS = 3.0
 """How long figures may take: they are never worth more."""
 
-LIMITED = "SET LOCAL statement_timeout = '3s'"
-"""Put before each: a database in trouble is not to be asked for figures by everybody who worries."""
+LIMITED = "SELECT set_config('statement_timeout', '3s', true), set_config('enable_seqscan', 'off', true)"
+"""Put before each: a database in trouble is not to be asked for figures by everybody who worries, and the planner is not
+to read all that has ended where much waits, too."""
 
 QUEUE = """
 SELECT 'waiting' AS what, to_jsonb(w) AS found FROM (
@@ -12,11 +13,13 @@ SELECT 'waiting' AS what, to_jsonb(w) AS found FROM (
            count(*) FILTER (WHERE fair_at IS NULL) AS later,
            coalesce(greatest(extract(epoch FROM now() - min(run_at) FILTER (WHERE fair_at IS NOT NULL)), 0), 0)::float8
                AS oldest
-    FROM yeoul.jobs WHERE status = 'queued' GROUP BY kind, priority ORDER BY kind, priority DESC LIMIT 500
+    FROM yeoul.jobs WHERE status = 'queued' AND owner_id <> :system
+    GROUP BY kind, priority ORDER BY kind, priority DESC LIMIT 500
 ) w
 UNION ALL
 SELECT 'running', to_jsonb(r) FROM (
-    SELECT kind, count(*) AS running FROM yeoul.jobs WHERE status = 'running' GROUP BY kind ORDER BY kind LIMIT 500
+    SELECT kind, count(*) AS running FROM yeoul.jobs WHERE status = 'running' AND owner_id <> :system
+    GROUP BY kind ORDER BY kind LIMIT 500
 ) r
 UNION ALL
 SELECT 'worker', to_jsonb(w) FROM (
@@ -26,7 +29,7 @@ SELECT 'worker', to_jsonb(w) FROM (
 ) w
 """
 """The queue by kind and priority, what runs by kind, and the workers. Reads each waiting and running job once, through
-the partial indexes of those: what has ended costs nothing."""
+the partial indexes of those: what has ended costs nothing. Maintenance, whose owner is `system`, is left out."""
 
 LAST_HOUR = """
 WITH ended AS MATERIALIZED (
@@ -38,7 +41,7 @@ WITH ended AS MATERIALIZED (
         SELECT kind, status, started_at, run_at, finished_at, count(*) OVER () AS sampled FROM (
             SELECT * FROM yeoul.jobs
             WHERE finished_at > now() - make_interval(secs => (b.bucket + 1) * :seconds)
-                AND finished_at <= now() - make_interval(secs => b.bucket * :seconds)
+                AND finished_at <= now() - make_interval(secs => b.bucket * :seconds) AND owner_id <> :system
             ORDER BY finished_at DESC LIMIT :sample
         ) newest
     ) j

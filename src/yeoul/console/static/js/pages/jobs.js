@@ -121,9 +121,13 @@ export function mount(main, signal) {
     }, GATHER_MS);
   };
 
+  // As the address says, unless somebody was quicker than this script and has chosen already.
   const given = new URLSearchParams(location.search);
-  for (const radio of filters.elements.status) radio.checked = radio.value === (given.get("status") ?? "");
-  if (![...filters.elements.status].some((radio) => radio.checked)) filters.elements.status[0].checked = true;
+  const radios = [...filters.elements.status];
+  if (radios.every((radio) => radio.checked === radio.defaultChecked)) {
+    for (const radio of radios) radio.checked = radio.value === (given.get("status") ?? "");
+    if (!radios.some((radio) => radio.checked)) radios[0].checked = true;
+  }
   filters.elements.kind.value = given.get("kind") ?? "";
   if (filters.elements.kind.selectedIndex < 0) filters.elements.kind.value = "";
 
