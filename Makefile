@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check gates fmt docs bench faults constraints clean setup-run setup-dev
+.PHONY: help run test quick check gates fmt docs bench faults constraints clean setup-run setup-dev
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -15,6 +15,11 @@ test: setup-dev ## set up, then every gate and every test; ARGS="-k name" for py
 	@scripts/system_packages.sh
 	@$(PY) scripts/check.py
 	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
+
+quick: setup-dev ## the gates, and the tests that start no servers, browsers or brokers: minutes
+	@$(PY) scripts/check.py
+	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup tests/core tests/rls tests/console tests/scripts tests/test_docs.py \
+		--ignore tests/core/jobs/doorbells $(ARGS)
 
 check: test ## the same: what must be green before a change is shared
 

@@ -232,7 +232,7 @@ async def test_unknown_websocket_path(app: FastAPI) -> None:
 
 
 async def test_cancelled_request_is_no_error(app: FastAPI) -> None:
-    """Only a server that stops cancels what it does: the client is told to come back, and nothing is logged as wrong."""
+    """Only a server that stops cancels what it does: the client is told to come back, and nothing is called wrong."""
     entered, forever = asyncio.Event(), asyncio.Event()
 
     @app.get("/slow")

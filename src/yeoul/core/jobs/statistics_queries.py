@@ -4,8 +4,8 @@ SECONDS = 3.0
 """How long figures may take: they are never worth more."""
 
 LIMITED = "SELECT set_config('statement_timeout', '3s', true), set_config('enable_seqscan', 'off', true)"
-"""Put before each: a database in trouble is not to be asked for figures by everybody who worries, and the planner is not
-to read all that has ended where much waits, too."""
+"""Put before each: a database in trouble is not to be asked for figures by everybody who worries, and the planner is
+not to read all that has ended where much waits, too."""
 
 QUEUE = """
 SELECT 'waiting' AS what, to_jsonb(w) AS found FROM (
