@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.principal import Principal, Role
 from yeoul.core.base.errors import YeoulError
-from yeoul.core.db.database import is_away
+from yeoul.core.db.database import is_away, patiently
 from yeoul.core.db.listen import SCHEDULES_CHANGED
 from yeoul.core.runtime.services import Services
 from yeoul.core.schedules import repository, service
@@ -66,9 +66,12 @@ class Scheduler:
     async def start(self) -> None:
         """Makes the built-in schedules, then begins to fire."""
         if self._built_in:
-            async with self._services.database.as_service("schedules: the installation's own") as session:
-                await _ensure(session, self._built_in)
+            await patiently(self._make_built_in)
         self._task = asyncio.create_task(self._run(), name="scheduler")
+
+    async def _make_built_in(self) -> None:
+        async with self._services.database.as_service("schedules: the installation's own") as session:
+            await _ensure(session, self._built_in)
 
     async def stop(self) -> None:
         """Fires nothing more."""
