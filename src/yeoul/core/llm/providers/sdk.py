@@ -64,6 +64,12 @@ class SdkConnection(Connection):
         await self._enter()
         return self._embeds(name)
 
+    def leave_account(self) -> None:
+        """Drops what OpenAI's SDK takes from ``OPENAI_ORG_ID`` and ``OPENAI_PROJECT_ID``."""
+        for name in ("organization", "project"):
+            if hasattr(self._provider.client, name):
+                setattr(self._provider.client, name, None)
+
     async def _enter(self) -> None:
         if not self._entered:
             self._entered = True
