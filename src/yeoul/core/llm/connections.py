@@ -30,9 +30,9 @@ class _Own:
 class Connections:
     """Opens providers on first use, and keeps them. ``most_own``: how many with users' own keys stay open unused."""
 
-    def __init__(self, settings: Settings, *, most_own: int = MOST_OWN) -> None:
+    def __init__(self, settings: Settings, *, most_own: int | None = None) -> None:
         self._settings = settings
-        self._most_own = most_own
+        self._most_own = MOST_OWN if most_own is None else most_own
         self._ours: dict[str, Connection] = {}
         self._own: OrderedDict[tuple[str, bytes], _Own] = OrderedDict()
         self._opening = asyncio.Lock()
