@@ -17,6 +17,7 @@ from yeoul.core.embeddings.router import router as embeddings_router
 from yeoul.core.http.install import install as install_http
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.llm.router import router as llm_router
+from yeoul.core.provider_keys.router import router as provider_keys_router
 from yeoul.core.runtime.failed.router import router as failed_router
 from yeoul.core.runtime.router import router as jobs_router
 from yeoul.core.runtime.services import Services
@@ -55,6 +56,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
         app.include_router(router)
     install_completions(app)
     app.include_router(embeddings_router)
+    app.include_router(provider_keys_router)
     for product in installed():
         for router in product.routers:
             app.include_router(router)

@@ -156,6 +156,15 @@ def upgrade_database(
             upgrade_database.upgrade(load(), from_bin)
 
 
+@app.command("rotate-vault")
+def rotate_vault() -> None:
+    """Encrypt the provider keys that users stored with the present key, after it was changed; while everything runs."""
+    with in_words():
+        from yeoul.commands import vault
+
+        vault.rotate(load())
+
+
 @app.command()
 def run(  # noqa: PLR0913  (one for each option)
     question: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],

@@ -209,10 +209,18 @@ class Settings(BaseSettings):
         default=30, ge=1, description="New accounts one address may make in 15 minutes."
     )
     login_attempts: int = Field(
-        default=10, ge=1, description="Failed sign-ins allowed per account and per address in 15 minutes."
+        default=10,
+        ge=1,
+        description="Failed sign-ins allowed per account and per address in 15 minutes; "
+        "likewise keys of model providers that they refuse.",
     )
 
     # Users' own keys of model providers
+    user_keys: Literal["prefer", "require", "off"] = Field(
+        default="prefer",
+        description="Whose key a user's work is done with: `prefer` their own where they stored one, else the "
+        "installation's; `require` their own alone, at vendors; `off` the installation's alone.",
+    )
     vault_key: SecretStr | None = Field(
         default=None,
         min_length=32,

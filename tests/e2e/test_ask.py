@@ -207,7 +207,7 @@ async def test_an_error_says_what_happened_and_what_to_do(page: Page) -> None:
     await page.goto("/")
     await ask(page, "hello", "fake/error-401")
     error = page.locator('[data-f="error"]')
-    await expect(error).to_contain_text("The provider refused our key")
+    await expect(error).to_contain_text("The provider refused the key")
     await expect(error).to_contain_text("choose another model")
     await page.get_by_role("button", name="Edit question").click()
     await expect(question(page)).to_have_value("hello")

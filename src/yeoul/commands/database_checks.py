@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from yeoul.commands import vault
 from yeoul.commands.checks import Finding, ok, problem, warning
 from yeoul.commands.database import Sync, addresses, connect, made, revision, started
 from yeoul.commands.session import opened
@@ -65,6 +66,9 @@ def _look(settings: Settings, urls: DatabaseUrls, where: str) -> Iterator[Findin
         yield ok("schema", f"revision {found}, as it must be")
         yield from _rights(app, service)
         yield from _workers(service)
+        kept = service.execute("SELECT count(*) FROM yeoul.secrets").fetchone()
+    if kept is not None and kept[0]:  # without any, there need be no key to them
+        yield from _vault(settings, urls)
     yield from _doorbell(settings, urls)
 
 
@@ -114,6 +118,22 @@ def _workers(service: Sync) -> Iterator[Finding]:
         yield warning("workers", f"none alive, {jobs}", "Start `yeoul serve` or `yeoul worker`.")
     else:
         yield ok("workers", f"none alive, {jobs}; `yeoul serve` brings one")
+
+
+def _vault(settings: Settings, urls: DatabaseUrls) -> Iterator[Finding]:
+    found = run(vault.standing(settings, urls))
+    if found.lost:
+        yield problem(
+            "users' keys",
+            f"{found.lost} stored keys of providers cannot be opened",
+            "Every machine needs the same YEOUL_VAULT_KEY or YEOUL_SECRET_KEY; put a former one into "
+            "YEOUL_VAULT_OLD_KEYS. Lost for good, their owners must store them anew.",
+        )
+    elif found.older:
+        words = f"{found.older} stored keys of providers are sealed with a former key"
+        yield warning("users' keys", words, "yeoul rotate-vault")
+    else:
+        yield ok("users' keys", f"{found.newest} stored keys of providers, all can be opened")
 
 
 def _doorbell(settings: Settings, urls: DatabaseUrls) -> Iterator[Finding]:

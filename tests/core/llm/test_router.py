@@ -21,9 +21,11 @@ from tests.core.llm.server import Answer, Asked, Server
 from tests.core.llm.vendors import Compatible, settings
 from yeoul.core.auth.dependencies import current_principal
 from yeoul.core.auth.principal import Principal
+from yeoul.core.db.database import Database
 from yeoul.core.http.install import install
 from yeoul.core.llm import router as rooms
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.runtime.keys import Keys
 
 VENDOR = Compatible()
 SOMEBODY = Principal(UUID(int=1), "user", None, "bearer")
@@ -48,9 +50,12 @@ def app(vendor_server: Server, open_gateway: Open) -> FastAPI:
         compatible_base_url=vendor_server.url,
         secret_key="0123456789abcdef0123456789abcdef",
         default_model="fake/echo",
+        user_keys="off",
     )
     app = FastAPI()
-    app.state.services = SimpleNamespace(settings=chosen, gateway=open_gateway(chosen), readiness={})
+    gateway = open_gateway(chosen)
+    keys = Keys(chosen, Database("postgresql://nowhere", "postgresql://nowhere", pool_size=1), gateway)
+    app.state.services = SimpleNamespace(settings=chosen, gateway=gateway, keys=keys, readiness={})
     install(app, chosen)
     app.include_router(rooms.router)
     app.dependency_overrides[current_principal] = lambda: SOMEBODY
@@ -260,11 +265,11 @@ async def test_a_batch_asks_four_at_a_time(app: FastAPI, client: httpx.AsyncClie
     class Counting(Gateway):
         now = most = 0
 
-        async def stream(self, request: Any, *, caller: Any = None) -> AsyncGenerator[Any]:
+        async def stream(self, request: Any, *, caller: Any = None, key: Any = None) -> AsyncGenerator[Any]:
             Counting.now += 1
             Counting.most = max(Counting.most, Counting.now)
             try:
-                async with aclosing(super().stream(request)) as items:
+                async with aclosing(super().stream(request, caller=caller, key=key)) as items:
                     async for item in items:
                         yield item
             finally:

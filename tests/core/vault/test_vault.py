@@ -10,7 +10,7 @@ from yeoul.core.runtime.services import DatabaseUrls
 from yeoul.core.vault import repository, service
 from yeoul.core.vault.cipher import Cipher
 from yeoul.core.vault.errors import SecretLost, SecretNotFound
-from yeoul.core.vault.service import Vault
+from yeoul.core.vault.service import Rotation, Standing, Vault
 
 SECRET = "sk-a-long-provider-key-1234"
 
@@ -68,6 +68,10 @@ async def test_rotation(database: Database, user_id: UUID, monkeypatch: pytest.M
         await old.store(user_id, f"p{n}", f"secret {n}")
     with pytest.raises(SecretLost):
         await new.open(user_id, "p0")
-    assert await both.rotate() == 5
-    assert await both.rotate() == 0
+    assert await new.stand() == Standing(newest=0, older=0, lost=5)
+    assert await new.rotate() == Rotation(done=0, lost=5)
+    assert await both.stand() == Standing(newest=0, older=5, lost=0)
+    assert await both.rotate() == Rotation(done=5, lost=0)
+    assert await both.rotate() == Rotation(done=0, lost=0)
+    assert await new.stand() == Standing(newest=5, older=0, lost=0)
     assert await new.open(user_id, "p4") == "secret 4"

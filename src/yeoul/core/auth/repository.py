@@ -178,11 +178,17 @@ async def seconds_until_allowed(session: AsyncSession, subjects: Sequence[str], 
     return max(float(seconds), 0.0) if seconds is not None else 0.0
 
 
-async def add_attempt(session: AsyncSession, subjects: Sequence[str], window: timedelta) -> None:
-    """Counts a failed sign-in or a new account, and forgets those that no longer count."""
+async def add_attempt(session: AsyncSession, subjects: Sequence[str], window: timedelta) -> Sequence[int]:
+    """Counts a failed sign-in or a new account, and forgets those that no longer count. Returns what it counted."""
     rows = [{"subject": subject, "at": func.clock_timestamp()} for subject in subjects]
-    await session.execute(insert(LoginAttempt).values(rows))
+    counted = (await session.scalars(insert(LoginAttempt).values(rows).returning(LoginAttempt.id))).all()
     await session.execute(delete(LoginAttempt).where(LoginAttempt.at < func.clock_timestamp() - window))
+    return counted
+
+
+async def take_back(session: AsyncSession, counted: Sequence[int]) -> None:
+    """Uncounts what ``add_attempt`` counted."""
+    await session.execute(delete(LoginAttempt).where(LoginAttempt.id.in_(counted)))
 
 
 async def forget_failures(session: AsyncSession, subject: str) -> None:

@@ -52,3 +52,22 @@ async def require_quota(session: AsyncSession, subjects: Sequence[str], quota: i
             policy=Policy("sign-in", quota, int(WINDOW.total_seconds())),
             retry_after=wait,
         )
+
+
+async def reserve_key_try(session: AsyncSession, owner: str, address: str, quota: int) -> Sequence[int]:
+    """Counts a try of a provider's key before it is made; takes a service session.
+
+    Returns what to ``repository.take_back`` when the provider did not refuse it. Raises ``RateLimited`` when the
+    account or the address has had as many keys refused as one may.
+    """
+    subjects = [f"provider-key:{owner}", "provider-key:" + address_subject(address)]
+    await repository.lock_subjects(session, subjects)  # of many tries made at once, no more than the quota are made
+    wait = await repository.seconds_until_allowed(session, subjects, quota, WINDOW)
+    if wait > 0:
+        minutes = max(round(wait / 60), 1)
+        raise RateLimited(
+            f"Providers refused too many keys from this account or address. Try again in {minutes} min.",
+            policy=Policy("provider-key", quota, int(WINDOW.total_seconds())),
+            retry_after=wait,
+        )
+    return await repository.add_attempt(session, subjects, WINDOW)

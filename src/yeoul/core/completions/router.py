@@ -166,9 +166,9 @@ async def _key(request: Request, principal: Principal, key: str | None) -> idemp
 
 
 @openai.get("/models")
-async def list_models(_: CurrentPrincipal, services: CurrentServices) -> dict[str, Any]:
-    """The models that can be used, `default` first."""
-    models = await asyncio.to_thread(services.gateway.models)
+async def list_models(principal: CurrentPrincipal, services: CurrentServices) -> dict[str, Any]:
+    """The models you can use, `default` first."""
+    models = await asyncio.to_thread(services.gateway.models, await services.keys.held(principal.user_id))
     usable = [(model.id, model.provider) for model in models if model.available]
     return {"object": "list", "data": [_model(*one) for one in [(DEFAULT_MODEL, "yeoul"), *usable]]}
 

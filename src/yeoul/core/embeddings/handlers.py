@@ -29,7 +29,7 @@ class Part(BaseModel):
 @handler("llm.embed", timeout=7200)
 async def embed(ctx: Context, given: EmbedInput) -> EmbedOutput:
     """Asks in steps, each kept once it is done; tells its ``progress``, then its ``usage``."""
-    model = ctx.services.gateway.embedding_route(given.model).id  # what `default` means may change between attempts
+    model = await ctx.embedding_model(given.model)  # what `default` means may change between attempts
     parts: list[Part] = []
     done = 0
     for number, texts in enumerate(_portions(given.texts)):
@@ -53,7 +53,7 @@ async def embed(ctx: Context, given: EmbedInput) -> EmbedOutput:
 
 async def _some(ctx: Context, given: EmbedInput, model: str, texts: list[str]) -> Part:
     request = EmbeddingRequest(model=model, texts=texts, dimensions=given.dimensions, input_type=given.input_type)
-    made = await ctx.services.gateway.embed(request)
+    made = await ctx.embed(request)
     return Part(
         vectors=[str(encode(vector, "base64")) for vector in made.vectors],
         dimensions=len(made.vectors[0]),

@@ -4,11 +4,14 @@ Errors leave in OpenAI's shape, as everything under ``/v1`` does (``core/complet
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from yeoul.core.auth.dependencies import CurrentPrincipal
+from yeoul.core.auth.principal import Principal
 from yeoul.core.embeddings.schemas import OpenAIEmbeddingRequest, openai_answer
 from yeoul.core.llm.schemas import EmbeddingRequest, Embeddings
 from yeoul.core.runtime.dependencies import CurrentServices
@@ -21,10 +24,10 @@ router = APIRouter(prefix="/v1", tags=["openai"])
 
 @router.post("/embeddings", responses={200: {"content": {"application/json": {}}}})
 async def create_embeddings(
-    body: OpenAIEmbeddingRequest, request: Request, _: CurrentPrincipal, services: CurrentServices
+    body: OpenAIEmbeddingRequest, request: Request, principal: CurrentPrincipal, services: CurrentServices
 ) -> Response:
     """OpenAI's embeddings. Closing the connection ends the call. Much text is for a job of the kind `llm.embed`."""
-    made = await _while_listened_to(request, services, body.question())
+    made = await _while_listened_to(request, _asked(services, principal, body.question()))
     if made is None:
         return Response(status_code=_CLIENT_LEFT)
     # In a thread: two thousand vectors are megabytes of JSON.
@@ -32,9 +35,14 @@ async def create_embeddings(
     return Response(content, media_type="application/json")
 
 
-async def _while_listened_to(request: Request, services: Services, question: EmbeddingRequest) -> Embeddings | None:
+async def _asked(services: Services, principal: Principal, question: EmbeddingRequest) -> Embeddings:
+    key = await services.keys.key(principal.user_id, question.model, embeds=True)
+    return await services.gateway.embed(question, key=key)
+
+
+async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Embeddings]) -> Embeddings | None:
     """The embeddings; null when the client left first, and they are given up."""
-    working = asyncio.create_task(services.gateway.embed(question))
+    working = asyncio.create_task(work)
     leaving = asyncio.create_task(_left(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from yeoul.core.llm import prices
 from yeoul.core.llm.errors import ModelNotReady, RequestRejected, UnknownModel
+from yeoul.core.llm.own_keys import Held
 from yeoul.core.llm.providers.base import KnownModel, Provider
 from yeoul.core.llm.providers.registry import PROVIDERS
 from yeoul.core.llm.schemas import DEFAULT_MODEL, ModelInfo, Prices
@@ -19,6 +20,8 @@ class Route:
 
     provider: Provider
     model: KnownModel
+    own_key: bool = False
+    """Whether it is asked with a user's own key."""
 
     @property
     def id(self) -> str:
@@ -32,20 +35,20 @@ class Catalogue:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def route(self, model: str) -> Route:
-        """Where a model id leads.
+    def route(self, model: str, key: str | None = None) -> Route:
+        """Where a model id leads; ``key`` is a user's own, in place of the installation's.
 
         Raises ``UnknownModel`` for an id nobody answers for, ``ModelNotReady`` when something must be set up first,
         and ``RequestRejected`` for a model that makes embeddings alone.
         """
-        route = self._route(self.default() if model == DEFAULT_MODEL else model)
+        route = self._route(self.default() if model == DEFAULT_MODEL else model, key)
         if route.model.embeds:
             raise RequestRejected(f"`{route.id}` makes embeddings, no text: use it at /v1/embeddings.", model=route.id)
         return route
 
-    def embedding_route(self, model: str) -> Route:
+    def embedding_route(self, model: str, key: str | None = None) -> Route:
         """Where an id of a model for embeddings leads; raises as ``route`` does, here for a model that makes none."""
-        route = self._route(self.default_embedding() if model == DEFAULT_MODEL else model)
+        route = self._route(self.default_embedding() if model == DEFAULT_MODEL else model, key)
         if not route.model.embeds and route.model in route.provider.models(self._settings):
             usable = ", ".join(f"`{one}`" for one in self._embedding_ids(usable=True)) or "none is set up"
             hint = (
@@ -56,7 +59,13 @@ class Catalogue:
             raise RequestRejected(f"`{route.id}` makes no embeddings. Models that do: {usable}.{hint}", model=route.id)
         return route
 
-    def _route(self, model: str) -> Route:
+    def provider(self, model: str, *, embeds: bool = False) -> Provider | None:
+        """Whose model it is, where the id says so; ``embeds``: what `default` means where embeddings are wanted."""
+        if model == DEFAULT_MODEL:
+            model = self.default_embedding() if embeds else self.default()
+        return PROVIDERS.get(model.partition("/")[0])
+
+    def _route(self, model: str, key: str | None) -> Route:
         provider_name, _, name = model.partition("/")
         provider = PROVIDERS.get(provider_name)
         if provider is None or not name:
@@ -64,13 +73,14 @@ class Catalogue:
             raise UnknownModel(
                 f"There is no model `{model}`. A model's name begins with its provider: {known}. {_LIST}", model=model
             )
-        found = provider.find(name, self._settings)
-        missing = provider.missing(self._settings) if found is None else provider.lacks(found, self._settings)
+        settings = provider.with_key(self._settings, key)
+        found = provider.find(name, settings)
+        missing = provider.missing(settings) if found is None else provider.lacks(found, settings)
         if missing is not None:
             raise ModelNotReady(missing, model=model)
         if found is None:
             raise UnknownModel(f"There is no model `{model}` here. {_LIST}", model=model)
-        return Route(provider, found)
+        return Route(provider, found, own_key=key is not None and provider.key_field is not None)
 
     def default(self) -> str:
         """The id `default` stands for.
@@ -110,28 +120,34 @@ class Catalogue:
             if model.embeds and not (usable and provider.lacks(model, self._settings))
         ]
 
-    def models(self) -> list[ModelInfo]:
-        """Every listed model, the usable ones first. Reads the price list once: call it off the event loop."""
-        default = self.default()
+    def models(self, held: Held | None = None) -> list[ModelInfo]:
+        """Every listed model, the usable ones first: those usable to a user who holds such keys.
+
+        Reads the price list once: call it off the event loop.
+        """
+        default, held = self.default(), held or Held()
         found = [
-            self._info(provider, model, default)
+            self._info(provider, model, default, held)
             for provider in PROVIDERS.values()
             if provider.name != "fake" or self._settings.fake_models
             for model in provider.models(self._settings)
         ]
         provider_name, _, name = default.partition("/")
         if all(not info.default for info in found) and (provider := PROVIDERS.get(provider_name)) is not None:
-            found.append(self._info(provider, KnownModel(name), default))
+            found.append(self._info(provider, KnownModel(name), default, held))
         return sorted(found, key=lambda info: not info.available)
 
-    def _info(self, provider: Provider, model: KnownModel, default: str) -> ModelInfo:
+    def _info(self, provider: Provider, model: KnownModel, default: str, held: Held) -> ModelInfo:
         facts = prices.facts(provider.price_list, model.name) if provider.price_list is not None else None
         price = None
         if provider.free:
             price = Prices(input=Decimal(0), output=Decimal(0))
         elif facts is not None and facts.input is not None and (facts.output is not None or model.embeds):
             price = Prices(input=facts.input, output=facts.output or Decimal(0))
-        reason = provider.lacks(model, self._settings)
+        own = provider.key_field is not None and provider.name in held.own
+        reason = provider.lacks(model, provider.with_key(self._settings, "theirs" if own else None))
+        if held.required and not own and provider.key_field is not None and not provider.key_optional:
+            reason = own_key_needed(provider)
         model_id = f"{provider.name}/{model.name}"
         return ModelInfo(
             id=model_id,
@@ -145,4 +161,13 @@ class Catalogue:
             reason=reason,
             default=model_id == default,
             dimensions=model.dimensions,
+            own_key=own,
         )
+
+
+def own_key_needed(provider: Provider) -> str:
+    """Says that a provider takes a key of one's own here, and where to store it."""
+    return (
+        f"{provider.title} is asked with keys of one's own here: store yours on the settings page, or with "
+        f"PUT /api/provider-keys/{provider.name}."
+    )

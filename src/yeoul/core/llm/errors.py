@@ -6,7 +6,8 @@
     ├─ UnknownModel             404  unknown_model          no such id, or the provider knows no such model
     ├─ ModelNotReady            503  model_not_ready        a key, an extra or the weights are missing here
     │  └─ WeightsUnavailable    503  weights_unavailable    they could not be downloaded
-    ├─ ModelAuthFailed          502  model_auth_failed      the provider refused our key
+    ├─ OwnKeyNeeded             422  own_key_needed         vendors take users' own keys alone here
+    ├─ ModelAuthFailed          502  model_auth_failed      the provider refused the key
     ├─ ModelQuotaExceeded       502  model_quota_exceeded   our account there is empty: waiting does not help
     ├─ ModelRateLimited         429  model_rate_limited     retryable, carries retry_after when the provider said
     ├─ ModelOverloaded          503  model_overloaded       retryable
@@ -30,6 +31,15 @@ class ModelError(YeoulError):
 
     status, code, title = 502, "model_error", "The model failed"
 
+    said: str | None = None
+    """The provider's own words where it refused a key. They may repeat it: for nobody but whose key it is."""
+
+
+class OwnKeyNeeded(ModelError):
+    """Vendors are asked with users' own keys alone here, and this user has stored none."""
+
+    status, code, title = 422, "own_key_needed", "A key of your own is needed"
+
 
 class UnknownModel(ModelError):
     """There is no such model."""
@@ -44,9 +54,9 @@ class ModelNotReady(ModelError):
 
 
 class ModelAuthFailed(ModelError):
-    """The provider refused this installation's key."""
+    """The provider refused the key: this installation's, or the user's own."""
 
-    status, code, title = 502, "model_auth_failed", "The provider refused our key"
+    status, code, title = 502, "model_auth_failed", "The provider refused the key"
 
 
 class ModelQuotaExceeded(ModelError):

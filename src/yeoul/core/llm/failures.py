@@ -65,6 +65,13 @@ _TABLE: tuple[tuple[type[Exception], type[ModelError], str], ...] = (
     (UserError, RequestRejected, "`{model}` cannot do this. Change the request or choose another model."),
 )
 
+_OWN: Mapping[type[Exception], str] = {
+    ModelAuthenticationError: "{title} refused your own key. Store another one on the settings page, or choose another "
+    "model: yours may have no right to `{model}`.",
+    ModelQuotaExceededError: "Your {title} account is used up. Top it up or choose another model.",
+}
+"""What is said instead where a user's own key was used."""
+
 # Statuses pydantic-ai puts in no category, and what servers that are only OpenAI-compatible say with a plain 400.
 _STATUSES: Mapping[int, type[Exception]] = {
     408: ModelTimeoutError,
@@ -87,11 +94,15 @@ def mapped(route: Route) -> Iterator[None]:
 
 def _translate(error: ModelAPIError | UnexpectedModelBehavior | UserError, route: Route) -> ModelError:
     kind, ours, words = next(row for row in _TABLE if issubclass(_kind(error), row[0]))
+    words = _OWN.get(kind, words) if route.own_key else words
     detail = words.format(title=route.provider.title, key=route.provider.key_name or "its setting", model=route.id)
     quote = None if kind is ModelAuthenticationError else _quote(error)  # refusals like to repeat the key
     if quote is not None:
         detail = f"{detail} It said: {quote}"
-    return ours(detail, retry_after=_retry_after(error), model=route.id)
+    translated = ours(detail, retry_after=_retry_after(error), model=route.id)
+    if kind is ModelAuthenticationError and route.own_key:
+        translated.said = _quote(error)
+    return translated
 
 
 def _retry_after(error: ModelAPIError | UnexpectedModelBehavior | UserError) -> float | None:

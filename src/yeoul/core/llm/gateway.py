@@ -6,17 +6,19 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import structlog
 
 from yeoul.core.llm.catalogue import Catalogue, Route
+from yeoul.core.llm.connections import Connections
 from yeoul.core.llm.errors import ModelError, ModelRateLimited, ModelTimeout
 from yeoul.core.llm.limits import Limiter, Turn
 from yeoul.core.llm.observe import observed
+from yeoul.core.llm.own_keys import Held, kept_out
 from yeoul.core.llm.providers.base import Connection, Provider
-from yeoul.core.llm.providers.registry import connect
 from yeoul.core.llm.schemas import (
     Completed,
     CompletionRequest,
@@ -56,6 +58,10 @@ class Gateway:
     """Asks models. One per process; ``aclose`` ends its connections and the local model's process.
 
     Without a ``limiter`` it knows no limits and no breakers: they are kept in the database.
+
+    ``key`` is everywhere a user's own key for the model's provider, and null for the installation's. A call with one
+    has a connection that no other key shares, and takes no part in limits and breakers: they are of the installation's
+    keys. No error, log or trace has it.
     """
 
     def __init__(self, settings: Settings, *, retry: Retry | None = None, limiter: Limiter | None = None) -> None:
@@ -63,32 +69,43 @@ class Gateway:
         self._limiter = limiter
         self._catalogue = Catalogue(settings)
         self._retry = retry or Retry()
-        self._connections: dict[str, Connection] = {}
+        self._connections = Connections(settings)
         self._slots: dict[str, asyncio.Semaphore] = {}
-        self._opening = asyncio.Lock()
 
-    def models(self) -> list[ModelInfo]:
-        """Every listed model, the usable ones first. The first call takes 0.7 s: make it off the event loop."""
-        return self._catalogue.models()
+    def models(self, held: Held | None = None) -> list[ModelInfo]:
+        """Every listed model, those that whoever holds such keys can use first.
 
-    def route(self, model: str) -> Route:
+        The first call takes 0.7 s: make it off the event loop.
+        """
+        return self._catalogue.models(held)
+
+    def provider(self, model: str, *, embeds: bool = False) -> Provider | None:
+        """Whose model it is; null for an id that names nobody we know."""
+        return self._catalogue.provider(model, embeds=embeds)
+
+    def route(self, model: str, key: str | None = None) -> Route:
         """Where a model id (or ``default``) leads; raises ``UnknownModel`` or ``ModelNotReady``."""
-        return self._catalogue.route(model)
+        return self._catalogue.route(model, key)
 
     def default_embedding(self) -> str:
         """The id `default` stands for where embeddings are wanted."""
         return self._catalogue.default_embedding()
 
-    def embedding_route(self, model: str) -> Route:
+    def embedding_route(self, model: str, key: str | None = None) -> Route:
         """Where an id of a model for embeddings leads; raises a ``ModelError``."""
-        return self._catalogue.embedding_route(model)
+        return self._catalogue.embedding_route(model, key)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def embed(self, request: EmbeddingRequest, *, key: str | None = None) -> Embeddings:
         """Turns texts into vectors, some at a time. Raises a ``ModelError``; what may pass is tried again."""
-        route = self.embedding_route(request.model)
-        connection = await self._connection(route.provider)
-        embed = await asyncio.to_thread(import_module, "yeoul.core.llm.embed")  # pydantic-ai, as below
-        call = embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds)
+        route = self.embedding_route(request.model, key)
+        with kept_out(key):
+            async with self._connections.use(route.provider, key if route.own_key else None) as connection:
+                embed = await asyncio.to_thread(import_module, "yeoul.core.llm.embed")  # pydantic-ai, as below
+                return await self._embed(
+                    embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds), route
+                )
+
+    async def _embed(self, call: Any, route: Route) -> Embeddings:  # noqa: ANN401  (an ``embed.Call``)
         attempt = 0
         while not call.done:
             attempt += 1
@@ -113,7 +130,7 @@ class Gateway:
             return {}
 
     async def stream(
-        self, request: CompletionRequest, *, caller: UUID | None = None
+        self, request: CompletionRequest, *, caller: UUID | None = None, key: str | None = None
     ) -> AsyncGenerator[TextDelta | Completed]:
         """Asks a model: yields its text as it comes, and ``Completed`` last. Raises a ``ModelError``.
 
@@ -124,15 +141,26 @@ class Gateway:
         next item closes the connection to the provider at once; one that stops asking for items must close the
         generator: ``async with aclosing(gateway.stream(request)) as items``.
         """
-        route = self.route(request.model)
-        async with aclosing(observed(self._ask(route, request, caller), route, request, self._settings)) as items:
+        route = self.route(request.model, key)
+        asking = self._ask(route, request, caller, key if route.own_key else None)
+        async with aclosing(observed(asking, route, request, self._settings)) as items:
             async for item in items:
                 yield item
 
     async def _ask(
-        self, route: Route, request: CompletionRequest, caller: UUID | None
+        self, route: Route, request: CompletionRequest, caller: UUID | None, key: str | None
     ) -> AsyncGenerator[TextDelta | Completed]:
-        connection = await self._connection(route.provider)
+        with kept_out(key):
+            async with (
+                self._connections.use(route.provider, key) as connection,
+                aclosing(self._ask_on(connection, route, request, caller)) as items,
+            ):
+                async for item in items:
+                    yield item
+
+    async def _ask_on(
+        self, connection: Connection, route: Route, request: CompletionRequest, caller: UUID | None
+    ) -> AsyncGenerator[TextDelta | Completed]:
         # Deferred: pydantic-ai takes over a second to import, and a process that only answers HTTP never needs it.
         call = await asyncio.to_thread(import_module, "yeoul.core.llm.call")
         async with self._slot(route.provider):  # waiting for a turn is not the model's silence: the clock starts after
@@ -162,9 +190,9 @@ class Gateway:
                     return
                 await asyncio.sleep(delay)
 
-    async def complete(self, request: CompletionRequest) -> Completed:
+    async def complete(self, request: CompletionRequest, *, key: str | None = None) -> Completed:
         """Asks a model and waits for the whole answer. Raises a ``ModelError``."""
-        async with aclosing(self.stream(request)) as items:
+        async with aclosing(self.stream(request, key=key)) as items:
             async for item in items:
                 if isinstance(item, Completed):
                     return item
@@ -172,21 +200,12 @@ class Gateway:
 
     async def aclose(self) -> None:
         """Ends every connection, and the local model's process."""
-        connections, self._connections = self._connections, {}
-        await asyncio.gather(*(connection.aclose() for connection in connections.values()))
-
-    async def _connection(self, provider: Provider) -> Connection:
-        if (known := self._connections.get(provider.name)) is not None:
-            return known
-        async with self._opening:
-            if provider.name not in self._connections:
-                # In a thread: the SDK's import takes seconds, which the event loop does not have.
-                opened = await asyncio.to_thread(connect, provider, self._settings)
-                self._connections[provider.name] = opened
-            return self._connections[provider.name]
+        await self._connections.aclose()
 
     async def _turn(self, route: Route, request: CompletionRequest, caller: UUID | None) -> Turn:
-        return Turn() if self._limiter is None else await self._limiter.turn(route, request, caller)
+        if self._limiter is None or route.own_key:  # whose key it is, their limits: the provider says when
+            return Turn()
+        return await self._limiter.turn(route, request, caller)
 
     def _slot(self, provider: Provider) -> AbstractAsyncContextManager[object]:
         slots = provider.slots(self._settings)

@@ -10,15 +10,15 @@ from yeoul.core.llm.schemas import Completed, CompletionRequest, TextDelta
 class Pump:
     """Reads a model's stream in a task of its own, so that waiting for it can be bounded and given up at any moment."""
 
-    def __init__(self, gateway: Gateway, question: CompletionRequest) -> None:
+    def __init__(self, gateway: Gateway, question: CompletionRequest, key: str | None = None) -> None:
         # Small: a client that reads slowly slows the provider down.
         self._items: asyncio.Queue[TextDelta | Completed | Exception] = asyncio.Queue(maxsize=16)
         self._first: TextDelta | Completed | None = None
-        self._task = asyncio.create_task(self._run(gateway, question))
+        self._task = asyncio.create_task(self._run(gateway, question, key))
 
-    async def _run(self, gateway: Gateway, question: CompletionRequest) -> None:
+    async def _run(self, gateway: Gateway, question: CompletionRequest, key: str | None) -> None:
         try:
-            async with aclosing(gateway.stream(question)) as items:
+            async with aclosing(gateway.stream(question, key=key)) as items:
                 async for item in items:
                     await self._items.put(item)
         except Exception as error:  # noqa: BLE001  (raised again where it is read)

@@ -14,11 +14,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Scope, Send
 
-from yeoul.core.auth.dependencies import current_principal
+from yeoul.core.auth.dependencies import CurrentPrincipal, current_principal
 from yeoul.core.base.errors import YeoulError
 from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.http import problems
 from yeoul.core.llm.gateway import Gateway
+from yeoul.core.llm.own_keys import KeySource
 from yeoul.core.llm.pump import Pump
 from yeoul.core.llm.schemas import (
     Batch,
@@ -50,14 +51,21 @@ def gateway(request: Request) -> Gateway:
     return cast("Gateway", request.app.state.services.gateway)
 
 
+def keys(request: Request) -> KeySource:
+    """Whose key a call uses."""
+    return cast("KeySource", request.app.state.services.keys)
+
+
 GatewayDep = Annotated[Gateway, Depends(gateway)]
+KeysDep = Annotated[KeySource, Depends(keys)]
 
 
 @router.get("/api/models")
 @router.get("/models")
-async def list_models(gateway: GatewayDep) -> Models:
-    """Every model, the usable ones first; the others say what to do."""
-    listed = await asyncio.to_thread(gateway.models)  # the first listing reads the price list
+async def list_models(gateway: GatewayDep, keys: KeysDep, principal: CurrentPrincipal) -> Models:
+    """Every model, those you can use first; the others say what to do."""
+    held = await keys.held(principal.user_id)
+    listed = await asyncio.to_thread(gateway.models, held)  # the first listing reads the price list
     troubles = await gateway.troubles()
     models = [
         model.model_copy(update={"trouble": troubles.get(model.id) or troubles.get(model.provider)}) for model in listed
@@ -77,12 +85,15 @@ async def list_models(gateway: GatewayDep) -> Models:
         }
     },
 )
-async def generate(body: Generate, request: Request, gateway: GatewayDep) -> Generated | Response:
+async def generate(
+    body: Generate, request: Request, gateway: GatewayDep, keys: KeysDep, principal: CurrentPrincipal
+) -> Generated | Response:
     """Asks a model. Closing the connection ends the call."""
+    key = await keys.key(principal.user_id, body.model)
     if not body.stream:
-        done = await _while_listened_to(request, gateway.complete(body.question()))
+        done = await _while_listened_to(request, gateway.complete(body.question(), key=key))
         return Response(status_code=_CLIENT_LEFT) if done is None else Generated.of(done)
-    pump = Pump(gateway, body.question())
+    pump = Pump(gateway, body.question(), key)
     opened = None
     try:
         opened = await _while_listened_to(request, pump.opened(_PATIENCE_SECONDS))
@@ -95,14 +106,17 @@ async def generate(body: Generate, request: Request, gateway: GatewayDep) -> Gen
 
 
 @router.post("/batch_generate")
-async def batch_generate(body: Batch, request: Request, gateway: GatewayDep) -> BatchResult:
+async def batch_generate(
+    body: Batch, request: Request, gateway: GatewayDep, keys: KeysDep, principal: CurrentPrincipal
+) -> BatchResult:
     """Asks several questions, four at a time; one that fails does not fail the others."""
     turn = asyncio.Semaphore(AT_A_TIME)
 
     async def one(question: CompletionRequest) -> Generated | Failed:
         try:
             async with turn:
-                return Generated.of(await gateway.complete(question))
+                key = await keys.key(principal.user_id, question.model)
+                return Generated.of(await gateway.complete(question, key=key))
         except Exception as error:  # noqa: BLE001  (the others' answers must not be lost with it)
             return Failed(error=_problem(error, request))
 

@@ -190,6 +190,7 @@ class ModelInfo(BaseModel):
     reason: str | None = Field(description="Why it cannot be used, and what to do about it.")
     default: bool = Field(default=False, description="Whether the id `default` means this model.")
     dimensions: int | None = Field(default=None, description="Numbers in its vectors, of a model for embeddings.")
+    own_key: bool = Field(default=False, description="Whether your calls to it use the key you stored.")
     trouble: Trouble | None = Field(default=None, description="Null: it takes calls, and nobody waits for it.")
 
 

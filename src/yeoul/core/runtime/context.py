@@ -14,7 +14,7 @@ from yeoul.core.base.faultpoints import reach
 from yeoul.core.events.schemas import RESERVED
 from yeoul.core.jobs.attempt import Attempt, StepResult
 from yeoul.core.jobs.flusher import Flusher
-from yeoul.core.llm.schemas import Completed, CompletionRequest, TextDelta
+from yeoul.core.llm.schemas import Completed, CompletionRequest, EmbeddingRequest, Embeddings, TextDelta
 from yeoul.core.runtime.services import Services
 
 Result = TypeVar("Result")
@@ -103,9 +103,13 @@ class Context:
         await self._flusher.said(self._attempt)
 
     async def stream(self, request: CompletionRequest) -> AsyncGenerator[TextDelta | Completed]:
-        """Calls a model as the job's owner, after making sure of the lease; close it (``aclosing``) to stop early."""
+        """Calls a model as the job's owner, after making sure of the lease; close it (``aclosing``) to stop early.
+
+        With the owner's own key of its provider, where they stored one and ``user_keys`` allows it.
+        """
         await self.check_lease()
-        async with aclosing(self.services.gateway.stream(request, caller=self.job_id)) as parts:
+        key = await self.services.keys.key(self.owner_id, request.model)
+        async with aclosing(self.services.gateway.stream(request, caller=self.job_id, key=key)) as parts:
             async for part in parts:
                 yield part
 
@@ -120,3 +124,14 @@ class Context:
                     await self.emit("usage", part.model_dump(mode="json", include=used))
                     return part
         raise AssertionError("a model's stream ends with what it used")
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Turns texts into vectors as the job's owner, with the key that ``stream`` would use."""
+        await self.check_lease()
+        key = await self.services.keys.key(self.owner_id, request.model, embeds=True)
+        return await self.services.gateway.embed(request, key=key)
+
+    async def embedding_model(self, model: str) -> str:
+        """The full id of a model for embeddings, which `default` may be; raises a ``ModelError`` when it has none."""
+        key = await self.services.keys.key(self.owner_id, model, embeds=True)
+        return self.services.gateway.embedding_route(model, key).id

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from sqlalchemy import MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +23,7 @@ from yeoul.core.jobs.places import Places
 from yeoul.core.jobs.statistics import Statistics
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.llm.limits import Limiter
+from yeoul.core.runtime.keys import Keys
 from yeoul.core.telemetry import tracing
 from yeoul.settings import Settings
 
@@ -51,6 +53,11 @@ class Services:
     kinds: Kinds
     statistics: Statistics
     readiness: dict[str, Check] = field(default_factory=dict)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Whose key of a provider a call uses."""
+        return Keys(self.settings, self.database, self.gateway)
 
     async def before_metrics(self) -> None:
         """Reads what metrics show of the whole installation; asked for at each scrape."""

@@ -41,7 +41,8 @@ class Cipher:
         if key is None:
             raise SecretLost(
                 "A stored key was encrypted with a key this installation does not have. "
-                "Set YEOUL_VAULT_OLD_KEYS to the former one, or store the provider's key again."
+                "All machines need the same YEOUL_VAULT_KEY or YEOUL_SECRET_KEY, and a former one in "
+                "YEOUL_VAULT_OLD_KEYS; or store the provider's key again."
             )
         nonce, rest = sealed[_MARK : _MARK + _NONCE], sealed[_MARK + _NONCE :]
         try:

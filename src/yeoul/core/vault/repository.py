@@ -47,9 +47,13 @@ async def sealed(session: AsyncSession, owner_id: UUID, name: str) -> bytes | No
     return found
 
 
-async def page(session: AsyncSession, after: tuple[UUID, str] | None, limit: int) -> Sequence[Secret]:
-    """Sealed secrets of everybody, locked, in the order of their keys; takes a service session."""
-    query = select(Secret).order_by(Secret.owner_id, Secret.name).limit(limit).with_for_update()
+async def page(
+    session: AsyncSession, after: tuple[UUID, str] | None, limit: int, *, lock: bool = True
+) -> Sequence[Secret]:
+    """Sealed secrets of everybody, locked or not, in the order of their keys; takes a service session."""
+    query = select(Secret).order_by(Secret.owner_id, Secret.name).limit(limit)
+    if lock:
+        query = query.with_for_update()
     if after is not None:
         query = query.where(tuple_(Secret.owner_id, Secret.name) > after)
     return (await session.scalars(query)).all()

@@ -13,4 +13,4 @@ def connect(settings: Settings) -> SdkConnection:
     provider = AnthropicProvider(
         api_key=secret(settings.anthropic_api_key), base_url=settings.anthropic_base_url or None, http_client=http
     )
-    return SdkConnection(settings, provider, lambda name: AnthropicModel(name, provider=provider), closes=http.aclose)
+    return SdkConnection(settings, provider, lambda name: AnthropicModel(name, provider=provider), http=http)

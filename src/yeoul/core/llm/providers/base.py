@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from yeoul.core.llm.errors import RequestRejected
 from yeoul.core.llm.schemas import Capability, Parameters
 from yeoul.settings import Settings
@@ -58,6 +60,12 @@ class Provider:
     """Calls it can answer at a time; None: as many as we like."""
     key_name: str | None = None
     """The environment variable of its key, for words."""
+    key_field: str | None = None
+    """The setting of its key, where users may bring one of their own."""
+    key_optional: bool = False
+    """Whether it can be asked without a key: a server of the installation's own."""
+    check_model: Callable[[Settings], str | None] = lambda _: None
+    """The cheapest model to try a key with; None when there is none to try."""
     passes_input_type: bool = False
     """Whether an ``input_type`` that was asked for is sent on to its server."""
 
@@ -65,6 +73,12 @@ class Provider:
         """The model of this name; None when there is none."""
         listed = next((model for model in self.models(settings) if model.name == name), None)
         return listed or (KnownModel(name) if self.open and name else None)
+
+    def with_key(self, settings: Settings, key: str | None) -> Settings:
+        """The settings with somebody's own key in place of the installation's; without a key, the same."""
+        if key is None or self.key_field is None:
+            return settings
+        return settings.model_copy(update={self.key_field: SecretStr(key)})
 
     def honours(self, model: KnownModel) -> list[str]:
         """The parameters a model honours."""
@@ -78,7 +92,7 @@ class Provider:
 
 
 class Connection(ABC):
-    """An open provider: its HTTP client, or its process. Lives as long as the gateway."""
+    """An open provider: its HTTP client, or its process. Lives as long as the gateway, at most."""
 
     settings: "ModelSettings"
     """Goes below the parameters of every request."""
@@ -90,6 +104,10 @@ class Connection(ABC):
     async def embedder(self, name: str) -> "EmbeddingModel":
         """The model of this name that makes embeddings, ready to be called. Raises a ``ModelError`` without one."""
         raise RequestRejected(f"`{name}` makes no embeddings. GET /api/models shows which models do.", model=name)
+
+    def leave_account(self) -> None:
+        """Names no account beside the key, as a user's own key belongs to another one than the environment's."""
+        return
 
     async def aclose(self) -> None:
         """Closes it for good."""

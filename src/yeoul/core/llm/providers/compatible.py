@@ -25,5 +25,5 @@ def connect(settings: Settings) -> SdkConnection:
         provider,
         lambda name: OpenAIChatModel(name, provider=provider),
         embeds=partial(OpenAIEmbeddingModel, provider=provider),
-        closes=http.aclose,
+        http=http,
     )

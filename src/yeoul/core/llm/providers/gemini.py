@@ -54,4 +54,4 @@ def connect(settings: Settings) -> SdkConnection:
     provider = GoogleProvider(
         api_key=secret(settings.gemini_api_key), base_url=settings.gemini_base_url or None, http_client=client
     )
-    return SdkConnection(settings, provider, lambda name: _GeminiModel(name, provider=provider), closes=client.aclose)
+    return SdkConnection(settings, provider, lambda name: _GeminiModel(name, provider=provider), http=client)

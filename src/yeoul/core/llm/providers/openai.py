@@ -27,5 +27,5 @@ def connect(settings: Settings) -> SdkConnection:
         provider,
         lambda name: OpenAIChatModel(name, provider=provider, profile=STRICT),
         embeds=partial(OpenAIEmbeddingModel, provider=provider),
-        closes=http.aclose,
+        http=http,
     )

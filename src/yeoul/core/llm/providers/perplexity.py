@@ -57,5 +57,5 @@ def connect(settings: Settings) -> SdkConnection:
         http_client=http,
     )
     return SdkConnection(
-        settings, provider, lambda name: _PerplexityModel(name, provider=provider, profile=STRICT), closes=http.aclose
+        settings, provider, lambda name: _PerplexityModel(name, provider=provider, profile=STRICT), http=http
     )

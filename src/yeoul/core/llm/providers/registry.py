@@ -116,6 +116,8 @@ _ALL = (
         missing=_needs("openai_api_key", "OPENAI_API_KEY", or_url="openai_base_url"),
         price_list="openai",
         key_name="OPENAI_API_KEY",
+        key_field="openai_api_key",
+        check_model=lambda _: "gpt-4.1-mini",
     ),
     Provider(
         name="anthropic",
@@ -132,6 +134,8 @@ _ALL = (
         price_list="anthropic",
         ignores=frozenset({"seed", "presence_penalty", "frequency_penalty"}),
         key_name="ANTHROPIC_API_KEY",
+        key_field="anthropic_api_key",
+        check_model=lambda _: "claude-haiku-4-5",
     ),
     Provider(
         name="gemini",
@@ -141,6 +145,8 @@ _ALL = (
         missing=_needs("gemini_api_key", "GEMINI_API_KEY"),
         price_list="google",
         key_name="GEMINI_API_KEY",
+        key_field="gemini_api_key",
+        check_model=lambda _: "gemini-3.5-flash-lite",
     ),
     Provider(
         name="perplexity",
@@ -151,6 +157,8 @@ _ALL = (
         price_list="perplexity",
         ignores=frozenset({"seed", "stop"}),
         key_name="PERPLEXITY_API_KEY",
+        key_field="perplexity_api_key",
+        check_model=lambda _: "sonar",
     ),
     Provider(
         name="compatible",
@@ -159,6 +167,9 @@ _ALL = (
         models=_compatible_models,
         missing=_compatible_missing,
         key_name="YEOUL_COMPATIBLE_API_KEY",
+        key_field="compatible_api_key",
+        key_optional=True,
+        check_model=lambda settings: next(iter(settings.compatible_models), None),
         passes_input_type=True,
     ),
     Provider(
@@ -194,6 +205,12 @@ _ALL = (
 )
 
 PROVIDERS = {provider.name: provider for provider in _ALL}
+
+
+def with_own_keys(settings: Settings) -> list[Provider]:
+    """The providers that users may bring keys of their own for."""
+    keyed = [provider for provider in _ALL if provider.key_field is not None]
+    return [provider for provider in keyed if not provider.key_optional or provider.missing(settings) is None]
 
 
 def connect(provider: Provider, settings: Settings) -> Connection:

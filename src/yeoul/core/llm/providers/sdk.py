@@ -23,8 +23,8 @@ class _Headed(Protocol):
 class SdkConnection(Connection):
     """A provider behind an HTTP API.
 
-    ``build`` makes its model of a name, ``embeds`` the one for embeddings, where it has some. ``aclose`` closes the
-    provider's HTTP client, and calls ``closes`` for what is not the provider's own.
+    ``build`` makes its model of a name, ``embeds`` the one for embeddings, where it has some. ``aclose`` closes
+    ``http``, its HTTP client, and calls ``closes`` for what else is its own.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class SdkConnection(Connection):
         provider: Provider[Any],
         build: Callable[[str], Model],
         *,
+        http: Any = None,  # noqa: ANN401  (see ``client``)
         closes: Callable[[], Awaitable[None]] | None = None,
         embeds: Callable[[str], EmbeddingModel] | None = None,
     ) -> None:
@@ -46,8 +47,10 @@ class SdkConnection(Connection):
         self._models: dict[str, Model] = {}
         self._open = AsyncExitStack()
         self._entered = False
-        if closes is not None:
-            self._open.push_async_callback(closes)
+        self._http = http
+        for close in (closes, None if http is None else http.aclose):
+            if close is not None:
+                self._open.push_async_callback(close)
 
     async def model(self, name: str) -> Model:
         """The model of this name."""
@@ -64,6 +67,11 @@ class SdkConnection(Connection):
         await self._enter()
         return self._embeds(name)
 
+    def leave_account(self) -> None:
+        """Drops what OpenAI's SDK takes from ``OPENAI_ORG_ID`` and ``OPENAI_PROJECT_ID``, again with each request."""
+        if self._http is not None:
+            self._http.event_hooks["request"].append(_leave_account)
+
     async def _enter(self) -> None:
         if not self._entered:
             self._entered = True
@@ -72,6 +80,11 @@ class SdkConnection(Connection):
     async def aclose(self) -> None:
         """Closes the HTTP client."""
         await self._open.aclose()
+
+
+async def _leave_account(request: Any) -> None:  # noqa: ANN401  (the HTTP client's own; see ``client``)
+    for name in ("OpenAI-Organization", "OpenAI-Project"):
+        request.headers.pop(name, None)
 
 
 async def _hear(response: _Headed) -> None:

@@ -6,6 +6,7 @@ import { action, field, part, say, show } from "../dom.js";
 import { tell } from "../errors.js";
 import { day } from "../format.js";
 import { t } from "../i18n.js";
+import { mountProviderKeys } from "../provider_keys.js";
 import { signOut } from "../session.js";
 import { recall, remember } from "../store.js";
 
@@ -28,6 +29,7 @@ export function mount(main, signal) {
     await signOut();
   }, listen);
 
+  mountProviderKeys(main, signal);
   mountAccess(main, signal);
 
   get("/api/me", { signal }).then(
