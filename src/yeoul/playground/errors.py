@@ -21,6 +21,12 @@ class NeverExecuted(NotFound):
         super().__init__("This prompt has no execution. Execute it first.")
 
 
+class NoSuchSnippet(InvalidInput):
+    """This model cannot be asked by such a program."""
+
+    code = "no_such_snippet"
+
+
 class ParameterNotTaken(InvalidInput):
     """A model does nothing with a parameter."""
 

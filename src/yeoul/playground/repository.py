@@ -128,20 +128,24 @@ async def results_by_id(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID
     return {one.id: one for one in await session.scalars(select(Result).where(Result.id.in_(ids)))}
 
 
+async def execution_ids(session: AsyncSession, prompt_id: UUID) -> Sequence[UUID]:
+    """Every execution of a prompt, oldest first."""
+    query = select(Execution.id).where(Execution.prompt_id == prompt_id).order_by(Execution.id)
+    return (await session.scalars(query)).all()
+
+
 async def results_after(
-    session: AsyncSession, either: UUID, after: tuple[UUID, int, str] | None, limit: int
+    session: AsyncSession, execution_id: UUID, after: tuple[int, str] | None, limit: int
 ) -> Sequence[Result]:
-    """Results of a prompt or an execution, in the order of their keys, after one."""
-    key = tuple_(Result.execution_id, Result.iteration_number, Result.model)
+    """An execution's results in the order of iteration and model, after one."""
     query = (
         select(Result)
-        .join(Execution)
-        .where(or_(Execution.id == either, Execution.prompt_id == either))
-        .order_by(Result.execution_id, Result.iteration_number, Result.model)
+        .where(Result.execution_id == execution_id)
+        .order_by(Result.iteration_number, Result.model)
         .limit(limit)
     )
     if after is not None:
-        query = query.where(key > tuple_(*after))
+        query = query.where(tuple_(Result.iteration_number, Result.model) > tuple_(*after))
     return (await session.scalars(query)).all()
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
+from starlette.responses import StreamingResponse
 
 from yeoul.core.auth.dependencies import CurrentPrincipal
 from yeoul.core.auth.principal import Principal
@@ -17,7 +18,7 @@ from yeoul.core.base.pagination import Limit, Page
 from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.jobs import idempotency
 from yeoul.core.runtime.dependencies import CurrentServices
-from yeoul.playground import live, service
+from yeoul.playground import export, live, service, snippets
 from yeoul.playground.schemas import Execute, HistoryItem, PromptDetail, Started, StatusOut
 
 router = APIRouter(prefix="/api/prompts", tags=["playground"])
@@ -142,6 +143,49 @@ async def _frames(reader: live.Live) -> AsyncGenerator[str]:
 
 def _frame(message: live.Message) -> str:
     return f"id: {message.cursor}\nevent: {message.type}\ndata: {json.dumps(message.data)}\n\n"
+
+
+@router.get("/{prompt_id}/code")
+async def read_code(
+    prompt_id: UUID,
+    request: Request,
+    principal: CurrentPrincipal,
+    services: CurrentServices,
+    language: Annotated[snippets.Language, Query()] = "curl",
+    client: Annotated[snippets.Client | None, Query(description="`openai` or `httpx`; `openai` or `fetch`.")] = None,
+    target: Annotated[snippets.Target, Query(description="This installation, or the model's provider.")] = "gateway",
+    model: Annotated[str | None, Query(max_length=200, description="One of the execution's models.")] = None,
+) -> snippets.Snippet:
+    """A program that asks the same. It holds no key: those are read from the environment."""
+    gateway_url = f"{(services.settings.public_url or str(request.base_url)).rstrip('/')}/v1"
+    async with services.database.as_user(principal.user_id) as session:
+        question = await service.question(session, prompt_id, model, gateway_url)
+    return snippets.write(question, language, client, target)
+
+
+@router.get("/{prompt_id}/export", response_class=StreamingResponse)
+async def export_results(
+    prompt_id: UUID,
+    principal: CurrentPrincipal,
+    services: CurrentServices,
+    form: Annotated[export.Format, Query(alias="format")] = "json",
+    bom: Annotated[bool, Query(description="Begin a CSV file so that Excel takes it for UTF-8.")] = False,  # noqa: FBT002
+) -> StreamingResponse:
+    """The results as a file: an execution's, or all of a prompt's. CSV cells are safe to open in a spreadsheet."""
+    text = export.export(services, principal.user_id, prompt_id, form, bom=bom)
+    head = await anext(text)  # an error until here has a status of its own
+    return StreamingResponse(
+        _after(head, text),
+        media_type=export.MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="results-{prompt_id}.{form}"'},
+    )
+
+
+async def _after(head: str, rest: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    yield head
+    async with aclosing(rest):
+        async for text in rest:
+            yield text
 
 
 async def _key(request: Request, principal: Principal, key: str | None) -> idempotency.Request | None:

@@ -19,7 +19,7 @@ from yeoul.core.llm.schemas import Parameters
 from yeoul.core.runtime import submit
 from yeoul.core.runtime.services import Services
 from yeoul.playground import repository
-from yeoul.playground.errors import NeverExecuted, ParameterNotTaken, PromptNotFound
+from yeoul.playground.errors import NeverExecuted, NoSuchSnippet, ParameterNotTaken, PromptNotFound
 from yeoul.playground.schemas import (
     ENDED,
     Execute,
@@ -34,6 +34,7 @@ from yeoul.playground.schemas import (
     Started,
     StatusOut,
 )
+from yeoul.playground.snippets import Question
 from yeoul.playground.tables import Execution, Prompt
 
 KIND = "playground.iteration"
@@ -101,7 +102,7 @@ async def _begin(
     kind = services.kinds.get(KIND)
     now = await jobs.database_now(session)
     made.id, made.owner_id, made.prompt_id = new_id(), prompt.owner_id, prompt.id
-    ids = []
+    ids: list[UUID] = []
     for iteration, model in product(range(1, made.iterations + 1), made.models):
         held = made.concurrency is not None and len(ids) >= made.concurrency
         asked = IterationInput(execution_id=made.id, iteration_number=iteration, model=model, stream=made.stream)
@@ -174,6 +175,22 @@ def lanes(found: Execution) -> list[tuple[UUID, int, str]]:
     """The jobs of an execution: id, iteration, model."""
     each = product(range(1, found.iterations + 1), found.models)
     return [(job_id, iteration, model) for job_id, (iteration, model) in zip(found.job_ids, each, strict=True)]
+
+
+async def question(session: AsyncSession, either: UUID, model: str | None, gateway_url: str) -> Question:
+    """What a prompt asks, for a program to ask. ``model``: one of its execution's; null: the first."""
+    shown = await detail(session, either)
+    asked = next((one for one in shown.executions if one.id == either), next(iter(shown.executions), None))
+    models = [shown.prompt.selected_model] if asked is None else asked.models
+    if model is not None and model not in models:
+        raise NoSuchSnippet(f"This prompt was not asked of `{model}`. It was asked of: {', '.join(models)}.")
+    return Question(
+        system_prompt=shown.prompt.system_prompt,
+        user_prompt=shown.prompt.user_prompt,
+        parameters=shown.prompt.parameters,
+        model=model or models[0],
+        gateway_url=gateway_url,
+    )
 
 
 async def cancel(session: AsyncSession, services: Services, either: UUID) -> None:
