@@ -70,7 +70,7 @@ async def test_by_the_letter(address: str, account: Account, execute: Execute, m
         assert isinstance(pings[0]["message"], int)
         name = identifier(made["execution_id"])
         assert await subscribe(connection, name) == {"identifier": name, "type": "confirm_subscription"}
-        heard = []
+        heard: list[dict[str, Any]] = []
         while not heard or heard[-1]["type"] != "end":
             frame = await said(connection)
             assert frame["identifier"] == name
