@@ -13,7 +13,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 SERVICE_ONLY = {"queue_flow", "model_waits"}
 OWNER_COLUMNS = ("owner_id", "user_id")
 
-APP_FUNCTIONS = {"current_user_id", "submit_job", "cancel_job", "queue_place"}
+APP_FUNCTIONS = {"current_user_id", "submit_job", "cancel_job", "queue_place", "playground_cancel"}
 
 
 def problems(connection: Connection) -> list[str]:
@@ -23,7 +23,7 @@ def problems(connection: Connection) -> list[str]:
         "SELECT c.oid, c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relispartition,"
         "  ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) "
         "FROM pg_class c WHERE c.relnamespace = 'yeoul'::regnamespace AND c.relkind IN ('r', 'p')"
-        "  AND c.relname <> 'alembic_version'"
+        "  AND c.relname NOT LIKE 'alembic_version%'"
     ).fetchall()
     for oid, name, enabled, forced, partition, columns in tables:
         if not (enabled and forced):

@@ -127,6 +127,7 @@ def test_a_products_migrations_follow_the_cores(postgres: EmbeddedServer, url: s
 
 
 def test_a_product_that_is_gone_stands_in_nobodys_way(postgres: EmbeddedServer, url: str, shop: MetaData) -> None:
+    migrate.upgrade(url, logins(postgres), METADATA)
     migrate.upgrade(url, logins(postgres), shop)
     assert migrate.upgrade(url, logins(postgres), METADATA) is False
 

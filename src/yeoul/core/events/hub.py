@@ -56,9 +56,11 @@ class Subscription:
     They are lists of events, in order and without gaps, as many as are there; they end after a job's terminal event.
     """
 
-    def __init__(self, hub: "EventHub", stream_id: UUID, after: int, *, ends: bool) -> None:
+    def __init__(
+        self, hub: "EventHub", stream_id: UUID, after: int, *, ends: bool, arrived: asyncio.Event | None = None
+    ) -> None:
         self._hub = hub
-        self._arrived = asyncio.Event()
+        self._arrived = arrived or asyncio.Event()
         self._buffer: deque[Event] = deque()
         self._ends = ends
         self.stream_id = stream_id
@@ -132,16 +134,25 @@ class Subscription:
                 yield []
                 continue
             self._arrived.clear()
-            was_full = not self.wants_more
-            events = list(self._buffer)
-            self._buffer.clear()
-            self._chars = 0
-            if was_full and not self.ended:
-                self._hub.wake(self)
-            if events:
+            if events := self.take():
                 yield events
-            if self.ended:
+            if self.ended and self.empty:  # more may have come while the reader was busy
                 return
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been read that is not taken yet."""
+        return not self._buffer
+
+    def take(self) -> list[Event]:
+        """What has been read by now; the hub reads on."""
+        was_full = not self.wants_more
+        events = list(self._buffer)
+        self._buffer.clear()
+        self._chars = 0
+        if was_full and not self.ended:
+            self._hub.wake(self)
+        return events
 
 
 class EventHub:
@@ -157,12 +168,16 @@ class EventHub:
         self._timed_at = 0.0
         listen.on(STREAMS_GREW, self._rung)
 
-    def subscribe(self, stream_id: UUID, after: int = 0, *, ends: bool = True) -> Subscription:
+    def subscribe(
+        self, stream_id: UUID, after: int = 0, *, ends: bool = True, arrived: asyncio.Event | None = None
+    ) -> Subscription:
         """A subscription to a stream from after a cursor. ``ends``: it is a job's, and closes with the job.
+
+        ``arrived`` is set whenever there is something to take, for who reads several (see ``merged``).
 
         The caller has checked that whoever asked may read the stream, and that the cursor is not beyond its end.
         """
-        return Subscription(self, stream_id, after, ends=ends)
+        return Subscription(self, stream_id, after, ends=ends, arrived=arrived)
 
     async def start(self) -> None:
         """Starts reading."""

@@ -1,0 +1,108 @@
+-- Whoever ends a job (worker, sweeper, cancel), its result and its execution's status are written in that transaction.
+--
+-- Locks are taken in one order everywhere: jobs by id, executions by owner, the owner's flow in the queue, the owner's
+-- stream. So this trigger's name puts it before `jobs_updated`, which writes to the stream, and the next iterations are
+-- taken with SKIP LOCKED: whoever holds such a job is cancelling it, and comes here next.
+
+CREATE FUNCTION playground_iterations_moved() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
+DECLARE
+    x     record;
+    total integer;
+    good  integer;
+    gone  integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_rows WHERE kind = 'playground.iteration') THEN
+        RETURN NULL;
+    END IF;
+    FOR x IN
+        SELECT e.*, m.ended FROM (
+            SELECT (n.input ->> 'execution_id')::uuid AS id, bool_or(n.finished_at IS NOT NULL) AS ended
+            FROM new_rows n JOIN old_rows o ON o.id = n.id
+            WHERE n.kind = 'playground.iteration' AND n.status <> o.status AND n.status <> 'queued' GROUP BY 1
+        ) m JOIN playground_executions e ON e.id = m.id
+        WHERE m.ended OR e.status = 'started'
+        ORDER BY e.owner_id, e.id FOR NO KEY UPDATE OF e
+    LOOP
+        IF NOT x.ended THEN
+            UPDATE playground_executions SET status = 'running', started_at = now(), updated_at = now()
+            WHERE id = x.id AND status = 'started';
+            CONTINUE;
+        END IF;
+
+        -- A retry of an iteration (same root) mends an error, and never spoils an answer.
+        INSERT INTO playground_results AS r (id, owner_id, execution_id, iteration_number, model, job_id, response_text,
+            tokens_used, cost_usd, response_time_ms, first_token_ms, finish_reason, status, error_code, error_message)
+        SELECT DISTINCT ON (n.root_id)
+            n.root_id, n.owner_id, x.id, (n.input ->> 'iteration_number')::integer, n.input ->> 'model', n.id,
+            n.output ->> 'text',
+            CASE WHEN jsonb_typeof(n.output -> 'usage') = 'object' THEN jsonb_build_object(
+                'input', n.output -> 'usage' -> 'input_tokens', 'output', n.output -> 'usage' -> 'output_tokens',
+                'total', (n.output -> 'usage' ->> 'input_tokens')::bigint
+                       + (n.output -> 'usage' ->> 'output_tokens')::bigint) END,
+            (n.output -> 'cost' ->> 'usd')::numeric,
+            least(coalesce((n.output ->> 'time_ms')::numeric,
+                           round(extract(epoch FROM n.finished_at - n.started_at) * 1000)), 2147483647)::integer,
+            (n.output ->> 'first_token_ms')::integer,
+            n.output ->> 'finish_reason',
+            CASE n.status WHEN 'succeeded' THEN 'completed' ELSE 'error' END,
+            CASE n.status WHEN 'failed' THEN n.error ->> 'code' WHEN 'canceled' THEN 'canceled' END,
+            CASE n.status WHEN 'failed' THEN n.error ->> 'message'
+                          WHEN 'canceled' THEN 'It was canceled before it had an answer.' END
+        FROM new_rows n JOIN old_rows o ON o.id = n.id
+        WHERE n.kind = 'playground.iteration' AND n.finished_at IS NOT NULL AND o.finished_at IS NULL
+            AND n.input ->> 'execution_id' = x.id::text AND n.owner_id = x.owner_id AND n.root_id = ANY (x.job_ids)
+        ORDER BY n.root_id, n.status = 'succeeded' DESC, n.id DESC
+        ON CONFLICT (id) DO UPDATE SET
+            job_id = excluded.job_id, response_text = excluded.response_text, tokens_used = excluded.tokens_used,
+            cost_usd = excluded.cost_usd, response_time_ms = excluded.response_time_ms,
+            first_token_ms = excluded.first_token_ms, finish_reason = excluded.finish_reason, status = excluded.status,
+            error_code = excluded.error_code, error_message = excluded.error_message, updated_at = now()
+        WHERE r.status = 'error' AND excluded.error_code IS DISTINCT FROM 'canceled';
+
+        SELECT count(*), count(*) FILTER (WHERE status = 'completed'), count(*) FILTER (WHERE error_code = 'canceled')
+        INTO total, good, gone FROM playground_results WHERE execution_id = x.id;
+        IF total = cardinality(x.job_ids) THEN
+            UPDATE playground_executions SET
+                status = CASE WHEN gone > 0 THEN 'canceled' WHEN good = total THEN 'completed'
+                              WHEN good = 0 THEN 'failed' ELSE 'partial' END,
+                completed_at = coalesce(completed_at, clock_timestamp()), updated_at = now()
+            WHERE id = x.id;
+        ELSIF x.concurrency IS NOT NULL AND NOT x.cancel_requested THEN
+            UPDATE jobs j SET run_at = now(), fair_at = fair_tag(j.priority, j.owner_id, j.kind)
+            FROM (
+                SELECT id FROM jobs
+                WHERE id = ANY (x.job_ids) AND status = 'queued' AND run_at > now() + interval '1 year' ORDER BY id
+                LIMIT greatest(x.concurrency - (
+                    SELECT count(*) FROM jobs
+                    WHERE id = ANY (x.job_ids)
+                        AND (status = 'running' OR status = 'queued' AND run_at <= now() + interval '1 year')), 0)
+                FOR UPDATE SKIP LOCKED
+            ) next WHERE j.id = next.id;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER iterations_moved AFTER UPDATE ON jobs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION playground_iterations_moved();
+
+-- Cancels what is left of an execution of the user in scope, and returns its jobs as they are now; nothing when it is
+-- not theirs.
+CREATE FUNCTION playground_cancel(p_execution uuid) RETURNS SETOF jobs
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
+DECLARE
+    ids uuid[];
+BEGIN
+    SELECT job_ids INTO ids FROM playground_executions WHERE id = p_execution AND owner_id = current_user_id();
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM FROM jobs WHERE id = ANY (ids) AND finished_at IS NULL ORDER BY id FOR UPDATE;
+    UPDATE playground_executions SET cancel_requested = true, updated_at = now()
+    WHERE id = p_execution AND completed_at IS NULL;
+    RETURN QUERY SELECT c.* FROM unnest(ids) i CROSS JOIN LATERAL cancel_job(i) c;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION playground_iterations_moved(), playground_cancel FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION playground_iterations_moved(), playground_cancel TO yeoul_service;
+GRANT EXECUTE ON FUNCTION playground_cancel TO yeoul_app;

@@ -1,0 +1,14 @@
+"""The playground as a product: prompts executed many times over many models, side by side."""
+
+from pathlib import Path
+
+from yeoul.playground import handlers, router, sockets, tables
+from yeoul.product import Product
+
+product = Product(
+    name="playground",
+    kinds=(handlers.iterate,),
+    routers=(router.router, sockets.router),
+    tables=tables.metadata,
+    migrations=Path(__file__).parent / "migrations",
+)
