@@ -64,7 +64,7 @@ def test_only_what_is_missing_is_installed_and_no_service_starts(tmp_path: Path)
     update, shebang, refusal, install, *_ = seen.read_text().splitlines()
     assert update.endswith(" update")
     assert (shebang, refusal) == ("#!/bin/sh", "exit 101")
-    assert install.endswith("--no-install-recommends chromium redis-server rabbitmq-server")
+    assert install.endswith("--no-install-recommends chromium redis-server rabbitmq-server faketime")
     assert not policy.exists()
 
 
