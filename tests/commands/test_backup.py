@@ -73,7 +73,10 @@ def test_what_is_in_the_file(yeoul: Yeoul, seeded: DatabaseUrls, made: Path) -> 
     assert {key: manifest[key] for key in ("format", "postgresql", "revisions")} == {
         "format": 1,
         "postgresql": 18,
-        "revisions": {"core": one(seeded, "SELECT version_num FROM yeoul.alembic_version")},
+        "revisions": {
+            "core": one(seeded, "SELECT version_num FROM yeoul.alembic_version"),
+            "playground": one(seeded, "SELECT version_num FROM yeoul.alembic_version_playground"),
+        },
     }
     assert rows["users"] == one(seeded, "SELECT count(*) FROM yeoul.users")
     assert rows["events"] == one(seeded, "SELECT count(*) FROM yeoul.events") != 0, "row level security hid nothing"

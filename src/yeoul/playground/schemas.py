@@ -110,7 +110,7 @@ class TokensUsed(BaseModel):
 
 
 class ResultOut(BaseModel):
-    """How one iteration of one model ended. ``response_time_ms`` of an error: from its first start to its end."""
+    """How one iteration of one model ended. ``response_time_ms`` of an error: of its last attempt."""
 
     model_config = ConfigDict(from_attributes=True)
 
