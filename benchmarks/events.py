@@ -50,8 +50,9 @@ CARRIED = 2000
 
 
 class Pace(BaseModel):
-    """How long to talk."""
+    """When to begin to talk, in seconds of the clock, and for how long."""
 
+    begin: float
     seconds: float
 
 
@@ -59,8 +60,8 @@ class Pace(BaseModel):
 async def talk(ctx: Context, given: Pace) -> None:
     """Says the time, ten times a second."""
     loop = asyncio.get_running_loop()
+    await asyncio.sleep(given.begin - time.time() + hash(ctx.job_id) % 100 / 1000)  # streams are not in step
     until = loop.time() + given.seconds
-    await asyncio.sleep(hash(ctx.job_id) % 100 / 1000)  # streams are not in step
     while loop.time() < until:
         await ctx.emit("tick", {"at": time.time()})
         await asyncio.sleep(1 / EVENTS_PER_SECOND)
@@ -179,8 +180,8 @@ async def read(port: int, paths: list[str], headers: str) -> tuple[list[float], 
                 while line := await reader.readline():
                     at = line.find(b'"at":')
                     now = time.time()
-                    if at >= 0 and began < now < ends:
-                        took.append((now - float(line[at + 5 :].strip().rstrip(b"}"))) * 1000)
+                    if at >= 0 and began < now < ends and (said := float(line[at + 5 :].strip().rstrip(b"}"))) > began:
+                        took.append((now - said) * 1000)
         except TimeoutError:
             pass
         writer.close()
@@ -241,13 +242,15 @@ async def yeoul(path: Path, urls: DatabaseUrls, postmaster: int) -> Measured:
             token = (await client.post("/api/auth/register", json=body)).json()["access_token"]
             head = {"Authorization": f"Bearer {token}"}
             jobs = []
+            begin = time.time() + 2 + STREAMS / 50  # when all are submitted, and run
             for _ in range(STREAMS):
-                pace = {"kind": "bench.talk", "input": {"seconds": SECONDS + WARM_SECONDS + 4 + STREAMS / 50}}
+                pace = {"kind": "bench.talk", "input": {"begin": begin, "seconds": SECONDS + WARM_SECONDS + 4}}
                 jobs.append((await client.post("/api/jobs", json=pace, headers=head)).json()["id"])
         assert api.pid
         assert worker.pid
         pids = [api.pid, worker.pid, postmaster]
         paths = [f"/api/jobs/{job}/events" for job in jobs]
+        await asyncio.sleep(begin - time.time())
         found = await measured(port, paths, pids, f"Authorization: Bearer {token}\r\n")
         servers = psutil.Process(postmaster).children()
         sessions = [one for one in servers if "yeoul_" in " ".join(one.cmdline())]
