@@ -150,9 +150,13 @@ async def measure(sides: dict[str, Side], took: dict[str, dict[str, list[float]]
 
 async def measure_once(side: Side, line: Line, worker_id: UUID, took: dict[str, list[float]]) -> None:
     """One of each but dispatch."""
+    claim = {
+        "worker": worker_id, "slots": 1, "kinds": ["rot.noop"], "owner_share": 0.8, "owner_limit": None,
+        "kind_limits": "{}",
+    }  # fmt: skip
     read = {"ids": [side.recent], "afters": [0], "limit": 100, "chars": 100_000}
     took["submit"].append(await timed(lambda: ask(side, -1)))
-    took["claim"].append(await timed(lambda: line.fetch(queries.CLAIM, [worker_id, 1, ["rot.noop"]])))
+    took["claim"].append(await timed(lambda: line.fetch(queries.CLAIM, claim)))
     took["list"].append(await timed(lambda: page(side)))
     took["list failed"].append(await timed(lambda: page(side, status="failed")))
     took["list running"].append(await timed(lambda: page(side, status="running")))

@@ -16,8 +16,10 @@ from yeoul.core.base.ids import new_id
 from yeoul.core.base.readiness import Note
 from yeoul.core.db.database import Database
 from yeoul.core.llm.catalogue import Catalogue, Route
-from yeoul.core.llm.limits import Ask, Limiter
-from yeoul.core.llm.schemas import CompletionRequest, Parameters
+from yeoul.core.llm.errors import ModelHeld
+from yeoul.core.llm.gateway import Gateway
+from yeoul.core.llm.limits import Ask, Limiter, Size
+from yeoul.core.llm.schemas import CompletionRequest, EmbeddingRequest, Parameters
 from yeoul.settings import ModelLimit, Settings
 
 MODEL = "fake/echo"
@@ -61,7 +63,7 @@ def ask(
 ) -> Ask:
     route: Route = Catalogue(settings).route(model)
     request = CompletionRequest.ask(words or "x", model=model, parameters=Parameters(max_tokens=reply))
-    return Ask.of(settings, route, request, caller)
+    return Ask.of(settings, route, Size.of(request), caller)
 
 
 def limits(requests: int | None = None, tokens: int | None = None, of: str = MODEL) -> dict[str, ModelLimit]:
@@ -406,3 +408,22 @@ def test_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(_env_file=None).model_limits == limits(requests=5, of="openai") | limits(
         tokens=9, of="openai/gpt-x"
     )
+
+
+async def test_embeddings_are_calls_too(world: World, settings: Settings, database: Database) -> None:
+    """Of a limited model: as many as fit, then a pause; a job has a place in the line."""
+    chosen = settings.model_copy(update={"model_limits": limits(2, of="fake/embedding"), "fake_models": True})
+    limiter = Limiter(chosen, database, now=lambda: world.now)
+    gateway = Gateway(chosen, limiter=limiter)
+    try:
+        request = EmbeddingRequest(model="fake/embedding", texts=["one", "two"])
+        for _ in range(2):
+            assert len((await gateway.embed(request)).vectors) == 2
+        with pytest.raises(ModelHeld) as held:
+            await gateway.embed(request, caller=new_id())
+        assert 0 < (held.value.retry_after or 0) <= 61
+        world.forward(61)
+        await gateway.embed(request)
+    finally:
+        await gateway.aclose()
+        await limiter.aclose()

@@ -12,7 +12,7 @@ from yeoul.core.llm import failures
 from yeoul.core.llm.catalogue import Route
 from yeoul.core.llm.errors import ContextTooLong, ModelTimeout, ModelUnavailable, RequestRejected
 from yeoul.core.llm.providers.base import Connection
-from yeoul.core.llm.schemas import Cost, EmbeddingRequest, Embeddings
+from yeoul.core.llm.schemas import Cost, EmbeddingRequest, Embeddings, Usage
 
 AT_A_TIME = 256
 """Texts of one request to a provider. Their vectors are Python floats for a moment: 25 MB for 3,072 numbers each."""
@@ -50,9 +50,14 @@ class Call:
         """Whether every text has its vector."""
         return len(self._vectors) == len(self._request.texts)
 
-    async def some(self) -> None:
-        """Gets the next vectors; raises a ``ModelError``."""
-        texts = self._request.texts[len(self._vectors) : len(self._vectors) + AT_A_TIME]
+    @property
+    def next_texts(self) -> list[str]:
+        """What ``some`` asks for."""
+        return self._request.texts[len(self._vectors) : len(self._vectors) + AT_A_TIME]
+
+    async def some(self) -> Usage | None:
+        """Gets the next vectors; returns what they used, null when nobody said. Raises a ``ModelError``."""
+        texts = self.next_texts
         who = self._route.provider.title
         try:
             async with asyncio.timeout(self._began + self._seconds - time.monotonic()):
@@ -76,6 +81,8 @@ class Call:
             )
         self._vectors += vectors
         self._count(result)
+        tokens = result.usage.input_tokens
+        return Usage(input_tokens=tokens, output_tokens=0) if tokens else None
 
     def made(self) -> Embeddings:
         """All vectors."""

@@ -15,7 +15,7 @@ import structlog
 from yeoul.core.llm.catalogue import Catalogue, Route
 from yeoul.core.llm.connections import Connections
 from yeoul.core.llm.errors import ModelError, ModelRateLimited, ModelTimeout
-from yeoul.core.llm.limits import Limiter, Turn
+from yeoul.core.llm.limits import Limiter, Size, Turn
 from yeoul.core.llm.observe import observed
 from yeoul.core.llm.own_keys import Held, kept_out
 from yeoul.core.llm.providers.base import Connection, Provider
@@ -95,24 +95,35 @@ class Gateway:
         """Where an id of a model for embeddings leads; raises a ``ModelError``."""
         return self._catalogue.embedding_route(model, key)
 
-    async def embed(self, request: EmbeddingRequest, *, key: str | None = None) -> Embeddings:
-        """Turns texts into vectors, some at a time. Raises a ``ModelError``; what may pass is tried again."""
+    async def embed(
+        self, request: EmbeddingRequest, *, caller: UUID | None = None, key: str | None = None
+    ) -> Embeddings:
+        """Turns texts into vectors, some at a time. Raises a ``ModelError``; what may pass is tried again.
+
+        ``caller`` is a job, which waits for its turn in the queue, as for ``stream``.
+        """
         route = self.embedding_route(request.model, key)
         with kept_out(key):
             async with self._connections.use(route.provider, key if route.own_key else None) as connection:
                 embed = await asyncio.to_thread(import_module, "yeoul.core.llm.embed")  # pydantic-ai, as below
                 return await self._embed(
-                    embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds), route
+                    embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds), route, caller
                 )
 
-    async def _embed(self, call: Any, route: Route) -> Embeddings:  # noqa: ANN401  (an ``embed.Call``)
+    async def _embed(self, call: Any, route: Route, caller: UUID | None) -> Embeddings:  # noqa: ANN401  (embed.Call)
         attempt = 0
         while not call.done:
             attempt += 1
+            turn = await self._turn(route, Size.of_texts(call.next_texts), caller)
             try:
-                await call.some()
+                async with turn:
+                    turn.completed(await call.some())
             except ModelError as error:
+                if turn.rests and isinstance(error, ModelRateLimited):
+                    error.retry_after = turn.rests
                 delay = self._retry.delay(attempt, error)
+                if turn.rests and caller is not None:
+                    delay = 0  # the next turn is in the queue, and costs no attempt
                 if delay is None:
                     raise
                 log.warning("embedding tried again", model=route.id, attempt=attempt, code=error.code, wait=delay)
@@ -169,13 +180,13 @@ class Gateway:
             attempt, begun = 0, False
             while True:
                 attempt += 1
-                turn = await self._turn(route, request, caller)
+                turn = await self._turn(route, Size.of(request), caller)
                 try:
                     async with turn, aclosing(call.attempt(connection, route, request, clock)) as items:
                         async for item in items:
                             begun = turn.begun = True
                             if isinstance(item, Completed):
-                                turn.completed(item)
+                                turn.completed(item.usage)
                             yield item
                 except ModelError as error:
                     if turn.rests and isinstance(error, ModelRateLimited):
@@ -202,10 +213,10 @@ class Gateway:
         """Ends every connection, and the local model's process."""
         await self._connections.aclose()
 
-    async def _turn(self, route: Route, request: CompletionRequest, caller: UUID | None) -> Turn:
+    async def _turn(self, route: Route, size: Size, caller: UUID | None) -> Turn:
         if self._limiter is None or route.own_key:  # whose key it is, their limits: the provider says when
             return Turn()
-        return await self._limiter.turn(route, request, caller)
+        return await self._limiter.turn(route, size, caller)
 
     def _slot(self, provider: Provider) -> AbstractAsyncContextManager[object]:
         slots = provider.slots(self._settings)

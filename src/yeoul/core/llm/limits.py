@@ -14,7 +14,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -43,7 +43,7 @@ from yeoul.core.llm.errors import (
     ModelWaitedTooLong,
 )
 from yeoul.core.llm.providers.registry import PROVIDERS
-from yeoul.core.llm.schemas import Completed, CompletionRequest, Trouble
+from yeoul.core.llm.schemas import CompletionRequest, Trouble, Usage
 from yeoul.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -73,6 +73,29 @@ Outcome = Literal["ok", "answered", "failed", "held", "left"]
 
 
 @dataclass(frozen=True)
+class Size:
+    """Tokens a call will likely use: what is ``asked``, and the ``reply`` at most (null: nobody said)."""
+
+    asked: int
+    reply: int | None
+
+    @classmethod
+    def of(cls, request: CompletionRequest) -> Self:
+        """That of a conversation; rather too many than too few."""
+        texts = [message.content for message in request.messages] + ([request.system] if request.system else [])
+        return cls(_tokens_of(texts), request.parameters.max_tokens)
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Self:
+        """That of texts that become vectors."""
+        return cls(_tokens_of(texts), 0)
+
+
+def _tokens_of(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) // _TOKEN_BYTES + _MESSAGE_TOKENS for text in texts)
+
+
+@dataclass(frozen=True)
 class Ask:
     """One call as the limits see it. ``caller`` is its job, null for one that does not wait in the queue."""
 
@@ -81,8 +104,8 @@ class Ask:
     arguments: Mapping[str, object]
 
     @classmethod
-    def of(cls, settings: Settings, route: Route, request: CompletionRequest, caller: UUID | None) -> Self:
-        """The call of a request: what limits it, and the tokens that it will likely use."""
+    def of(cls, settings: Settings, route: Route, size: Size, caller: UUID | None) -> Self:
+        """A call of such a size, and what limits it."""
         scopes = [name for name in (route.provider.name,) if name in settings.model_limits] + [route.id]
         limits = [settings.model_limits.get(name) for name in scopes]
         return cls(
@@ -93,8 +116,8 @@ class Ask:
                 "limited": [name for name in scopes if name in settings.model_limits],
                 "requests": [limit and limit.requests_per_minute for limit in limits],
                 "tokens": [limit and limit.tokens_per_minute for limit in limits],
-                "asked": tokens_of(request),
-                "reply": request.parameters.max_tokens,
+                "asked": size.asked,
+                "reply": size.reply,
                 "caller": caller,
                 "patience": settings.model_wait_seconds,
                 "probe_seconds": min(_PROBE_SECONDS, settings.model_timeout_seconds),
@@ -102,12 +125,6 @@ class Ask:
                 "rest": settings.breaker_seconds,
             },
         )
-
-
-def tokens_of(request: CompletionRequest) -> int:
-    """A guess of the tokens that go in, rather too many than too few."""
-    texts = [message.content for message in request.messages] + ([request.system] if request.system else [])
-    return sum(len(text.encode()) // _TOKEN_BYTES + _MESSAGE_TOKENS for text in texts)
 
 
 def outcome_of(error: BaseException | None, *, begun: bool) -> Outcome:
@@ -136,13 +153,14 @@ class Turn:
     """
 
     def __init__(self) -> None:
-        self._completed: Completed | None = None
+        self._completed = False
+        self._usage: Usage | None = None
         self.begun = False
         self.rests = 0.0
 
-    def completed(self, answer: Completed) -> None:
-        """Notes the whole answer."""
-        self._completed = answer
+    def completed(self, usage: Usage | None) -> None:
+        """Notes that the whole answer is there, and what it used."""
+        self._completed, self._usage = True, usage
 
     async def __aenter__(self) -> Self:
         """Begins."""
@@ -173,12 +191,11 @@ class CountedTurn(Turn):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Settles: the failures of a provider are known to all before this one tries again."""
-        done = self._completed
-        outcome = "ok" if done is not None else outcome_of(error, begun=self.begun)
+        outcome = "ok" if self._completed else outcome_of(error, begun=self.begun)
         pause = vendor_headers.pause(self._heard, datetime.now(UTC))
         if outcome in ("ok", "left", "answered") and not self._granted["watched"] and pause is None:
             return
-        usage = done.usage if done is not None else None
+        usage = self._usage
         spent = None if usage is None else usage.input_tokens + usage.output_tokens
         if spent is None and not self.begun and outcome in ("failed", "held"):
             spent = 0
@@ -234,13 +251,13 @@ class Limiter:
             await asyncio.wait(self._later, timeout=2)
         await self._line.close()
 
-    async def turn(self, route: Route, request: CompletionRequest, caller: UUID | None) -> Turn:
+    async def turn(self, route: Route, size: Size, caller: UUID | None) -> Turn:
         """A turn to call a model, after a short wait where that is enough.
 
         Raises ``ModelHeld`` with the seconds after which to come again, ``ModelWaitedTooLong`` for a job that has done
         so for too long, and ``Unavailable`` when the database does not answer.
         """
-        ask = Ask.of(self._settings, route, request, caller)
+        ask = Ask.of(self._settings, route, size, caller)
         patience = _CALLER_WAITS_HERE if caller is None else _JOB_WAITS_HERE
         while True:
             granted = await self.take(ask)

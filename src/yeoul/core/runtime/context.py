@@ -129,7 +129,7 @@ class Context:
         """Turns texts into vectors as the job's owner, with the key that ``stream`` would use."""
         await self.check_lease()
         key = await self.services.keys.key(self.owner_id, request.model, embeds=True)
-        return await self.services.gateway.embed(request, key=key)
+        return await self.services.gateway.embed(request, caller=self.job_id, key=key)
 
     async def embedding_model(self, model: str) -> str:
         """The full id of a model for embeddings, which `default` may be; raises a ``ModelError`` when it has none."""
