@@ -29,8 +29,8 @@ _TOO_MUCH = ("is a superuser", "bypasses row level security", "owns tables")
 
 _UNPROTECTED = """
 SELECT c.relname FROM pg_class c
-WHERE c.relnamespace = 'yeoul'::regnamespace AND c.relkind IN ('r', 'p') AND NOT starts_with(c.relname, 'alembic_version')
-    AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
+WHERE c.relnamespace = 'yeoul'::regnamespace AND c.relkind IN ('r', 'p')
+    AND NOT starts_with(c.relname, 'alembic_version') AND NOT (c.relrowsecurity AND c.relforcerowsecurity)
 ORDER BY 1
 """
 
