@@ -21,28 +21,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 @dataclass(frozen=True)
-class Link:
-    """An entry of the console's menu. ``label`` is English; the product's catalogues translate it."""
-
-    path: str
-    label: str
-    icon: str = "grid"
-
-
-@dataclass(frozen=True)
-class Pages:
-    """What a product adds to the console: a folder with ``templates``, ``static`` and ``locale``, and its menu.
-
-    A template is ``<product>/name.html``, a file ``<product>/name.js``, a catalogue ``ko/LC_MESSAGES/messages.po``.
-    """
-
-    folder: Path
-    menu: tuple[Link, ...] = ()
-
-
-@dataclass(frozen=True)
 class Product:
-    """A product's name, the kinds of jobs it runs, the routes it serves, its tables and its pages.
+    """A product's name, the kinds of jobs it runs, the routes it serves, and its tables.
 
     ``tables`` imports the modules of its mapped classes; ``migrations`` is the folder of its own line of revisions
     (``0001_….py``, run after the core's). Its tables begin with its name. Raises ``ValueError`` for a bad name.
@@ -53,7 +33,6 @@ class Product:
     routers: tuple[APIRouter, ...] = field(default=())
     tables: Callable[[], MetaData] | None = None
     migrations: Path | None = None
-    pages: Pages | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name == "core":
