@@ -24,6 +24,7 @@ export function mount(main, signal) {
     if (event.target.name === "theme") document.documentElement.dataset.theme = event.target.value;
   }, listen);
 
+  action(main, "sign-out").disabled = false;
   action(main, "sign-out").addEventListener("click", async (event) => {
     event.currentTarget.disabled = true;
     await signOut();
