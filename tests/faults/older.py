@@ -60,7 +60,7 @@ def _copy(new: copying.Sync, url: str) -> None:
         copying.settle(old)
 
     app, service = (url.replace("postgres:", f"{name}:", 1) for name in (migrate.APP, migrate.SERVICE))
-    rebuild.rebuild(rebuild.Target(url, app, service), METADATA, {"core": migrate.head()}, fill, lambda _: None)
+    rebuild.rebuild(rebuild.Target(url, app, service), METADATA, migrate.revisions(new), fill, lambda _: None)
 
 
 def installed() -> list[Path]:

@@ -38,6 +38,7 @@ class Process:
             "YEOUL_DEFAULT_MODEL": "fake/slow",
             "YEOUL_LEASE_SECONDS": str(LEASE_SECONDS),
             "YEOUL_DRAIN_SECONDS": "0.3",
+            "YEOUL_USER_SHARE": "1",
             "YEOUL_LOG_FORMAT": "human",
             "COLUMNS": "200",
             **settings,
