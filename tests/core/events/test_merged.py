@@ -1,28 +1,13 @@
 """Several streams as one."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from uuid import UUID
-
-import pytest
 
 from tests.core.runtime.helpers import until
 from yeoul.core.base.ids import new_id
 from yeoul.core.db.database import Database
-from yeoul.core.db.listen import ListenHub
 from yeoul.core.events.hub import BUFFER, EventHub
 from yeoul.core.events.merged import Merged
-
-
-@pytest.fixture
-async def hub(database: Database) -> AsyncGenerator[EventHub]:
-    listen = ListenHub(database)
-    hub = EventHub(database, listen)
-    await listen.start()
-    await hub.start()
-    yield hub
-    await hub.stop()
-    await listen.stop()
 
 
 async def write(database: Database, stream_id: UUID, first: int, last: int, kind: str = "text") -> None:

@@ -4,8 +4,6 @@ Errors leave in OpenAI's shape, as everything under ``/v1`` does (``core/complet
 """
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
@@ -13,11 +11,10 @@ from pydantic_core import to_json
 from yeoul.core.auth.dependencies import CurrentPrincipal
 from yeoul.core.auth.principal import Principal
 from yeoul.core.embeddings.schemas import OpenAIEmbeddingRequest, openai_answer
+from yeoul.core.http.leaving import CLIENT_LEFT, while_listened_to
 from yeoul.core.llm.schemas import EmbeddingRequest, Embeddings
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.core.runtime.services import Services
-
-_CLIENT_LEFT = 499
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -27,9 +24,9 @@ async def create_embeddings(
     body: OpenAIEmbeddingRequest, request: Request, principal: CurrentPrincipal, services: CurrentServices
 ) -> Response:
     """OpenAI's embeddings. Closing the connection ends the call. Much text is for a job of the kind `llm.embed`."""
-    made = await _while_listened_to(request, _asked(services, principal, body.question()))
+    made = await while_listened_to(request, _asked(services, principal, body.question()))
     if made is None:
-        return Response(status_code=_CLIENT_LEFT)
+        return Response(status_code=CLIENT_LEFT)
     # In a thread: two thousand vectors are megabytes of JSON.
     content = await asyncio.to_thread(lambda: to_json(openai_answer(made, body.encoding_format or "float")))
     return Response(content, media_type="application/json")
@@ -38,21 +35,3 @@ async def create_embeddings(
 async def _asked(services: Services, principal: Principal, question: EmbeddingRequest) -> Embeddings:
     key = await services.keys.key(principal.user_id, question.model, embeds=True)
     return await services.gateway.embed(question, key=key)
-
-
-async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Embeddings]) -> Embeddings | None:
-    """The embeddings; null when the client left first, and they are given up."""
-    working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.wait({working, leaving})
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -7,7 +7,6 @@ be ours. It takes 60 to 90 MB, half of them the weights' file, which the system 
 import asyncio
 import base64
 import json
-import os
 import sys
 import time
 from array import array
@@ -21,6 +20,7 @@ from typing import Any
 import structlog
 
 from yeoul.core.base.json import clean_text
+from yeoul.core.llm.child import cores, end
 from yeoul.core.llm.errors import ContextTooLong, ModelNotReady, ModelOverloaded, ModelUnavailable
 from yeoul.settings import Settings
 
@@ -34,7 +34,6 @@ MOST_TOKENS = 65_536
 MOST_WAITING = 64
 
 _START_SECONDS = 60
-_STOP_SECONDS = 3
 _LONGEST_LINE = 1 << 24
 _LAST_LINES = 20
 
@@ -108,7 +107,7 @@ class Embedder:
                 await self._starting
         running, self._running = self._running, None
         if running is not None:
-            await _end(running.process)
+            await end(running.process)
             await asyncio.gather(*running.tasks)
 
     async def _process(self) -> _Running:
@@ -134,14 +133,14 @@ class Embedder:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 with suppress(OSError):  # died at once: its end tells
-                    await _send(process, {"threads": self._settings.local_threads or max(1, _cores() - 1)})
+                    await _send(process, {"threads": self._settings.local_threads or max(1, cores() - 1)})
                 loaded = await _stream(process.stdout).readline()
         except TimeoutError:
-            await _end(process)
+            await end(process)
             await listener
             raise ModelNotReady(f"`local/{E5}` did not load in {_START_SECONDS} seconds.") from None
         except BaseException:
-            await _end(process)
+            await end(process)
             raise
         if not loaded:
             status = await process.wait()
@@ -201,19 +200,3 @@ def _vectors(raw: bytes) -> "list[array[float]]":
             vector.byteswap()
         made.append(vector)
     return made
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-async def _end(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()  # it leaves when this is cut
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

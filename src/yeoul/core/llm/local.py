@@ -6,7 +6,6 @@ the system keeps in memory once. Where that is too much, they share the one of `
 
 import asyncio
 import json
-import os
 import secrets
 import sys
 import time
@@ -18,13 +17,13 @@ from dataclasses import dataclass
 import structlog
 
 from yeoul.core.llm import weights
+from yeoul.core.llm.child import cores, end
 from yeoul.core.llm.errors import ModelNotReady
 from yeoul.settings import Settings
 
 START_SECONDS = 300
 """How long loading may take: a large model on a slow disk."""
 _SAY_SECONDS = 5
-_STOP_SECONDS = 3
 _LAST_LINES = 20
 
 log = structlog.get_logger(__name__)
@@ -85,7 +84,7 @@ class LocalServer:
                 await self._starting
         running, self._running = self._running, None
         if running is not None:
-            await _end(running.process)
+            await end(running.process)
             await running.listener
 
     async def _start(self) -> _Running:
@@ -102,7 +101,7 @@ class LocalServer:
             "path": str(weights.path(settings.local_model, settings.weights_dir)),
             "context": settings.local_context,
             "parallel": settings.local_parallel,
-            "threads": settings.local_threads or max(1, _cores() - 1),
+            "threads": settings.local_threads or max(1, cores() - 1),
             "key": key,
             **self._listens,
             "verbosity": 2,  # warnings
@@ -119,7 +118,7 @@ class LocalServer:
             log.info("local model is loading", model=name, pid=process.pid)
             address = await self._ready(process, order, name, began)
         except BaseException:
-            await _end(process)
+            await end(process)
             await listener
             raise
         log.info("local model is ready", model=name, seconds=round(time.monotonic() - began, 1))
@@ -155,19 +154,3 @@ class LocalServer:
             text = line.decode(errors="replace").rstrip()
             self._stderr.append(text)
             log.debug("local model", said=text)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-async def _end(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()  # it leaves when this is cut
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

@@ -6,8 +6,8 @@ a job of the kind ``llm.complete``.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Annotated, Any, TypeVar, cast
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, cast
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
@@ -18,6 +18,7 @@ from yeoul.core.auth.dependencies import CurrentPrincipal, current_principal
 from yeoul.core.base.errors import YeoulError
 from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.http import problems
+from yeoul.core.http.leaving import CLIENT_LEFT, while_listened_to
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.llm.own_keys import KeySource
 from yeoul.core.llm.pump import Pump
@@ -38,9 +39,6 @@ SLOW_CLIENT_SECONDS = 30
 """How long a client may take to accept a piece: then we hang up, rather than keep the provider waiting."""
 _PATIENCE_SECONDS = 10
 """How long an error may keep us from answering 200: after that it arrives inside the stream."""
-_CLIENT_LEFT = 499
-
-Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["models"], dependencies=[Depends(current_principal)])
@@ -91,17 +89,17 @@ async def generate(
     """Asks a model. Closing the connection ends the call."""
     key = await keys.key(principal.user_id, body.model)
     if not body.stream:
-        done = await _while_listened_to(request, gateway.complete(body.question(), key=key))
-        return Response(status_code=_CLIENT_LEFT) if done is None else Generated.of(done)
+        done = await while_listened_to(request, gateway.complete(body.question(), key=key))
+        return Response(status_code=CLIENT_LEFT) if done is None else Generated.of(done)
     pump = Pump(gateway, body.question(), key)
     opened = None
     try:
-        opened = await _while_listened_to(request, pump.opened(_PATIENCE_SECONDS))
+        opened = await while_listened_to(request, pump.opened(_PATIENCE_SECONDS))
     finally:
         if opened is None:
             await pump.stop()
     if opened is None:
-        return Response(status_code=_CLIENT_LEFT)
+        return Response(status_code=CLIENT_LEFT)
     return _LiveAnswer(pump, request)
 
 
@@ -123,7 +121,7 @@ async def batch_generate(
     async def every() -> list[Generated | Failed]:
         return await asyncio.gather(*(one(item.question()) for item in body.requests))
 
-    return BatchResult(results=await _while_listened_to(request, every()) or [])
+    return BatchResult(results=await while_listened_to(request, every()) or [])
 
 
 async def _events(pump: Pump, request: Request) -> AsyncGenerator[str]:
@@ -182,20 +180,3 @@ class _LiveAnswer(EventStreamResponse):
             await super().stream_response(patient)
         except TimeoutError:
             log.info("client does not read its answer: hung up", seconds=SLOW_CLIENT_SECONDS)
-
-
-async def _while_listened_to(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """The result of ``work``, which is given up when the client leaves (None)."""
-    working, leaving = asyncio.create_task(work), asyncio.create_task(_left(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.wait({working, leaving})
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

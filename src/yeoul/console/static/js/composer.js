@@ -1,7 +1,7 @@
 // The form of a question: checks what is entered, and submits it once.
 
 import { post } from "./api.js";
-import { everySecond, field, make, part, say, show } from "./dom.js";
+import { everySecond, field, make, markField, part, say, show } from "./dom.js";
 import { fieldErrors, tell } from "./errors.js";
 import { t, tn } from "./i18n.js";
 import { COMPLETION } from "./jobs.js";
@@ -159,13 +159,7 @@ export class Composer {
   }
 
   #mark(name, message) {
-    if (!FIELDS.includes(name)) return;
-    const element = this.#form.elements[name];
-    const box = document.getElementById(`${name}-error`);
-    if (message === null) element.removeAttribute("aria-invalid");
-    else element.setAttribute("aria-invalid", "true");
-    say(box, message ?? "");
-    show(box, message !== null);
+    if (FIELDS.includes(name)) markField(this.#form, name, message);
   }
 
   /** Puts the focus where something is wrong; whether there is such a field. */

@@ -28,6 +28,16 @@ export function show(element, visible = true) {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
+/** Says below a form's field what is wrong with it; null: nothing. */
+export function markField(form, name, message) {
+  const element = form.elements[name];
+  const box = document.getElementById(`${name}-error`);
+  if (message === null) element.removeAttribute("aria-invalid");
+  else element.setAttribute("aria-invalid", "true");
+  say(box, message ?? "");
+  show(box, message !== null);
+}
+
 /** Rows of a <dl>: [[term, description], …]; a description is text or an element, which may want a whole line. */
 export function rows(list, pairs) {
   list.replaceChildren(

@@ -1,7 +1,7 @@
 // The form of a new schedule.
 
 import { post } from "./api.js";
-import { make, part, say, show } from "./dom.js";
+import { make, markField, part, show } from "./dom.js";
 import { fieldErrors, tell } from "./errors.js";
 import { t } from "./i18n.js";
 import { COMPLETION } from "./jobs.js";
@@ -128,13 +128,7 @@ export class ScheduleForm {
   }
 
   #mark(name, message) {
-    if (!FIELDS.includes(name)) return;
-    const element = this.#form.elements[name];
-    const box = document.getElementById(`${name}-error`);
-    if (message === null) element.removeAttribute("aria-invalid");
-    else element.setAttribute("aria-invalid", "true");
-    say(box, message ?? "");
-    show(box, message !== null);
+    if (FIELDS.includes(name)) markField(this.#form, name, message);
   }
 
   /** Puts the focus on the first visible field that is wrong; whether there is one. */
