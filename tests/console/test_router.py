@@ -67,8 +67,9 @@ async def test_choices_are_kept_in_cookies_and_come_from_our_own_pages(client: h
     assert (answer.status_code, answer.headers["location"]) == (303, "/signin")
     page = (await client.get("/signin")).text
     assert '<html lang="ko" data-theme="dark">' in page
-    refreshed = await client.post("/settings", data={"theme": "light"}, headers={**own, "HX-Request": "true"})
-    assert (refreshed.status_code, refreshed.headers["hx-refresh"]) == (204, "true")
+    for given, anew in (({"theme": "light", "language": "ko"}, None), ({"language": "en"}, "true")):
+        kept = await client.post("/settings", data=given, headers={**own, "HX-Request": "true"})
+        assert (kept.status_code, kept.headers.get("hx-refresh")) == (204, anew)
     assert (await client.post("/settings", data={"theme": "pink"}, headers=own)).status_code == 422
 
 

@@ -39,8 +39,9 @@ async def test_a_visitor_reads_the_browsers_language(
 async def test_the_theme_is_chosen_at_once_and_stays(page: Page) -> None:
     await page.goto("/settings")
     await expect(page.locator("body")).to_have_css("background-color", LIGHT)
-    await page.get_by_text("Dark", exact=True).click()
-    await expect(page.locator("body")).to_have_css("background-color", DARK)
+    async with page.expect_response("**/settings"):
+        await page.get_by_text("Dark", exact=True).click()
+        await expect(page.locator("body")).to_have_css("background-color", DARK)
     await page.goto("/jobs")
     await expect(page.locator("body")).to_have_css("background-color", DARK)
     await page.goto("/settings")

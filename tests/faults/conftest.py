@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,11 +41,21 @@ def nursery(product: Path) -> Generator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> Generator[Path]:
-    """A data folder with an empty, migrated database, not running."""
+def prepared(nursery: Nursery) -> Generator[Path]:
+    """A data folder with a migrated database, not running: nobody's jobs, and no maintenance that comes between."""
     folder = prepare()
+    pause_maintenance(System(folder, nursery))
     yield folder
     shutil.rmtree(folder)
+
+
+def pause_maintenance(system: System) -> None:
+    """The first worker makes the installation's own schedules, due at once: a process told to die would die of those."""
+    worker = system.start("worker").wait_ready()
+    system.query("UPDATE schedules SET enabled = false, next_at = NULL")
+    while system.query("SELECT id FROM jobs WHERE status NOT IN ('succeeded', 'failed', 'canceled')"):
+        time.sleep(0.02)
+    assert worker.end(signal.SIGTERM) == 0
 
 
 def prepare() -> Path:

@@ -44,9 +44,14 @@ def _environment(tag: str) -> Environment:
     return environment
 
 
+def visitors_language(request: Request) -> str:
+    """What they chose, or else what their browser asks for."""
+    return i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", ""))
+
+
 def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:  # noqa: ANN401  (what templates show)
     """A page in the visitor's language. It says who sees it, so nobody but their own browser may keep it."""
-    tag = i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("accept-language", ""))
+    tag = visitors_language(request)
     theme = request.cookies.get(THEME_COOKIE)
     html = (
         _environment(tag)

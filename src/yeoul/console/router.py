@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from yeoul.console.assets import MOUNT
 from yeoul.console.operations import figures
-from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, assets, render
+from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, assets, render, visitors_language
 from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.dependencies import OptionalPrincipal, signed_in_before
 from yeoul.core.http.csrf import require_own_page
@@ -116,7 +116,9 @@ async def choose(
     """Keeps the choice in cookies, then shows the page anew. Visitors may choose too."""
     require_own_page(request, services.settings)
     if "hx-request" in request.headers:
-        response = Response(status_code=204, headers={"HX-Refresh": "true"})
+        # The page's script shows a theme by itself; a page read anew would cut off a second choice made meanwhile.
+        anew = language is not None and language != visitors_language(request)
+        response = Response(status_code=204, headers={"HX-Refresh": "true"} if anew else {})
     else:
         response = RedirectResponse(_local(back), 303)
     secure = request.url.scheme == "https" or (services.settings.public_url or "").startswith("https://")
