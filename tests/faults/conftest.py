@@ -50,7 +50,7 @@ def prepared(nursery: Nursery) -> Generator[Path]:
 
 
 def pause_maintenance(system: System) -> None:
-    """The first worker makes the installation's own schedules, due at once: a process told to die would die of those."""
+    """The first worker makes the built-in schedules, due at once: a process told to die would die of those."""
     worker = system.start("worker").wait_ready()
     system.query("UPDATE schedules SET enabled = false, next_at = NULL")
     while system.query("SELECT id FROM jobs WHERE status NOT IN ('succeeded', 'failed', 'canceled')"):
