@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -31,6 +32,10 @@ from yeoul.schema import METADATA
 from yeoul.settings import Settings
 
 TEMPLATE = "yeoul_template"
+
+# A shell ignores Ctrl-C for what it runs in the background, and so would every process that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ tells a client that has connected again to forget what it holds, then what ``liv
 import asyncio
 import time
 from contextlib import aclosing, suppress
-from typing import Annotated, Any, Literal, NoReturn
+from functools import partial
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import structlog
@@ -21,6 +22,7 @@ from yeoul.core.auth.dependencies import current_principal
 from yeoul.core.auth.principal import Principal
 from yeoul.core.base import json
 from yeoul.core.base.errors import Unauthenticated, YeoulError
+from yeoul.core.http.connection import Connection
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.core.runtime.services import Services
 from yeoul.playground import live
@@ -28,10 +30,8 @@ from yeoul.playground import live
 PROTOCOL = "actioncable-v1-json"
 PING_SECONDS = 3.0
 """What the client counts on: it takes a connection without two pings for dead."""
-SEND_SECONDS = 20.0
 MAX_SUBSCRIPTIONS = 64
 MAX_MESSAGE_CHARS = 16_384
-TRY_AGAIN_LATER = 1013
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["playground"])
@@ -80,104 +80,60 @@ async def cable(
             await websocket.close()
         return
     async with asyncio.TaskGroup() as group:
-        connection = _Connection(websocket, principal, services, group)
-        try:
-            await connection.serve()
-        finally:
-            connection.close()
+        await _Connection(websocket, principal, services, group).serve()
 
 
-class _Connection:
+class _Connection(Connection):
+    too_slow = "You read too slowly. Connect again."
+
     def __init__(
         self, websocket: WebSocket, principal: Principal, services: Services, group: asyncio.TaskGroup
     ) -> None:
-        self._websocket = websocket
+        super().__init__(websocket, group)
         self._principal = principal
         self._services = services
-        self._group = group
-        self._following: dict[str, asyncio.Task[None]] = {}
-        self._sending = asyncio.Lock()
-        self._patience = asyncio.timeout(None)
-        self._pinging: asyncio.Task[None] | None = None
-
-    async def serve(self) -> None:
-        """Takes commands until either side closes. A client that has stopped reading is closed: it comes back."""
-        try:
-            async with self._patience:
-                await self._send({"type": "welcome"})
-                self._pinging = self._group.create_task(self._ping())
-                await self._listen()
-        except WebSocketDisconnect:
-            pass
-        except TimeoutError:
-            self.close()
-            with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-                async with asyncio.timeout(SEND_SECONDS):
-                    await self._websocket.close(TRY_AGAIN_LATER, "You read too slowly. Connect again.")
-
-    def close(self) -> None:
-        """Stops following."""
-        for task in self._following.values():
-            task.cancel()
-        if self._pinging is not None:
-            self._pinging.cancel()
+        self.follow("ping", self._ping)
 
     async def _ping(self) -> None:
-        with suppress(WebSocketDisconnect, RuntimeError):
+        await self._say({"type": "welcome"})
+        with suppress(RuntimeError):
             while True:
-                await self._send({"type": "ping", "message": int(time.time())})
+                await self._say({"type": "ping", "message": int(time.time())})
                 await asyncio.sleep(PING_SECONDS)
 
-    async def _listen(self) -> NoReturn:
-        while True:
-            frame = await self._websocket.receive()
-            if frame["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(frame["code"])
-            text = frame.get("text")
-            if text is None or len(text) > MAX_MESSAGE_CHARS:
-                continue  # as Rails does: what it does not understand, it leaves out
-            with suppress(ValidationError):
-                await self._take(Command.model_validate_json(text))
-
-    async def _take(self, said: Command) -> None:
-        if said.command == "unsubscribe":
-            if (task := self._following.pop(said.identifier, None)) is not None:
-                task.cancel()
-        elif said.command == "subscribe" and said.identifier not in self._following:
-            if len(self._following) >= MAX_SUBSCRIPTIONS:
-                await self._send({"identifier": said.identifier, "type": "reject_subscription"})
-            else:
-                self._following[said.identifier] = self._group.create_task(self._follow_quietly(said.identifier))
-
-    async def _follow_quietly(self, identifier: str) -> None:
-        try:
-            await self._follow(identifier)
-        except WebSocketDisconnect:
-            pass
-        except TimeoutError:
-            with suppress(RuntimeError):  # another stream was quicker to say so
-                self._patience.reschedule(0)
+    async def take(self, text: str | None) -> None:
+        """Does what a command says. As Rails does: what it does not understand, it leaves out."""
+        if text is None or len(text) > MAX_MESSAGE_CHARS:
+            return
+        with suppress(ValidationError):
+            said = Command.model_validate_json(text)
+            if said.command == "unsubscribe":
+                self.unfollow(("to", said.identifier))
+            elif said.command == "subscribe" and not self.follows(("to", said.identifier)):
+                if self.streams > MAX_SUBSCRIPTIONS:  # the ping is one of them
+                    await self._say({"identifier": said.identifier, "type": "reject_subscription"})
+                else:
+                    self.follow(("to", said.identifier), partial(self._follow, said.identifier))
 
     async def _follow(self, identifier: str) -> None:
         try:
             wanted = Identifier.model_validate_json(identifier)
             reader = await live.follow(self._services, self._principal.user_id, wanted.execution_id, wanted.after)
         except (ValidationError, YeoulError):
-            self._following.pop(identifier, None)
-            await self._send({"identifier": identifier, "type": "reject_subscription"})
+            await self._say({"identifier": identifier, "type": "reject_subscription"})
             return
         except (SQLAlchemyError, OSError) as error:
             log.warning("could not open an execution", error=str(error).strip())
             await self._reconnect()
             return
-        await self._send({"identifier": identifier, "type": "confirm_subscription"})
+        await self._say({"identifier": identifier, "type": "confirm_subscription"})
         begin = {"type": "begin", "execution_id": str(reader.execution_id), "after": wanted.after}
-        await self._send({"identifier": identifier, "message": begin})
+        await self._say({"identifier": identifier, "message": begin})
         ended = False
         async with aclosing(reader.messages()) as batches:
             async for batch in batches:
                 for message in batch:
-                    await self._send({"identifier": identifier, "message": {**message.data, "cursor": message.cursor}})
+                    await self._say({"identifier": identifier, "message": {**message.data, "cursor": message.cursor}})
                     ended = message.type == "end"
         if not ended:
             await self._reconnect()
@@ -185,9 +141,8 @@ class _Connection:
     async def _reconnect(self) -> None:
         """The server stops, or cannot now: the client is to come back, and subscribes again by itself."""
         with suppress(RuntimeError):
-            await self._send({"type": "disconnect", "reason": "server_restart", "reconnect": True})
-            await self._websocket.close()
+            await self._say({"type": "disconnect", "reason": "server_restart", "reconnect": True})
+            await self.websocket.close()
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        async with asyncio.timeout(SEND_SECONDS), self._sending:
-            await self._websocket.send_text(json.dumps(message))
+    async def _say(self, message: dict[str, Any]) -> None:
+        await self.send(json.dumps(message))

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.conftest import Account, Register
 from tests.core.events.reading import gate, script
 from tests.core.runtime.helpers import Given, Made, until
+from yeoul.core.http import connection
 from yeoul.core.jobs.kinds import Kinds
 from yeoul.core.runtime import sockets
 from yeoul.core.runtime.context import Context
@@ -277,7 +278,7 @@ async def test_a_client_that_stops_reading_is_closed_and_resumes(
     client: httpx.AsyncClient, mina: Account, opened: Open, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It costs nothing meanwhile, is told why, and goes on from its cursor without losing anything."""
-    monkeypatch.setattr(sockets, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "SEND_SECONDS", 0.3)
     hub = app.state.services.events
     job_id = await submit(client, mina, {}, "test.large")
     seqs: list[int] = []
@@ -290,7 +291,7 @@ async def test_a_client_that_stops_reading_is_closed_and_resumes(
             await socket.rest(seqs)
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, "resume" in closed.value.rcvd.reason) == (1013, True)
-    monkeypatch.setattr(sockets, "SEND_SECONDS", 20)
+    monkeypatch.setattr(connection, "SEND_SECONDS", 20)
     async with opened(max_size=None, compression=None) as socket:
         await socket.send(type="subscribe", stream=job_id, after=seqs[-1])
         seqs += [message["seq"] for message in await socket.until("closed") if message.get("seq")]
@@ -300,8 +301,8 @@ async def test_a_client_that_stops_reading_is_closed_and_resumes(
 async def test_a_client_that_never_reads_again_is_let_go(
     client: httpx.AsyncClient, mina: Account, opened: Open, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sockets, "SEND_SECONDS", 0.1)
-    monkeypatch.setattr(sockets, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "SEND_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.1)
     served = asyncio.all_tasks()
     job_id = await submit(client, mina, {}, "test.large")
     async with opened(max_queue=1, max_size=None, compression=None, close_timeout=0.1) as socket:

@@ -4,7 +4,6 @@ A ring says "look now" and nothing else. A lost ring costs latency, never data: 
 """
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable, Iterable
 from typing import NoReturn
@@ -13,6 +12,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database, connect
 
 log = structlog.get_logger(__name__)
@@ -60,10 +60,7 @@ class ListenHub:
 
     async def stop(self) -> None:
         """Stops listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._task)
 
     async def _run(self) -> NoReturn:
         delay, away = 0.1, False
@@ -81,6 +78,7 @@ class ListenHub:
                         self._dispatch(channel, "")
                     async for notification in connection.notifies():
                         self._dispatch(notification.channel, notification.payload)
+                        await asyncio.sleep(0)  # who was woken goes first
             except (psycopg.Error, OSError) as error:
                 # Once for each time it goes: the tries that follow have nothing new to say.
                 tell = log.debug if away else log.warning

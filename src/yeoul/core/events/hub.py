@@ -6,7 +6,6 @@ held by an open stream: a process has one query under way however many subscript
 """
 
 import asyncio
-import contextlib
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
@@ -17,6 +16,7 @@ import psycopg
 import structlog
 from prometheus_client import Gauge, Histogram
 
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub
 from yeoul.core.events import queries
@@ -189,9 +189,7 @@ class EventHub:
     async def stop(self) -> None:
         """Stops reading; subscriptions get nothing more."""
         for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel(task)
         await self._line.close()
 
     def end_all(self) -> None:

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from yeoul.core.base import json
 from yeoul.core.base.faultpoints import reach
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database, Row, is_away
 from yeoul.core.db.listen import STREAMS_GREW, Ringer
 from yeoul.core.jobs import queries
@@ -63,10 +64,7 @@ class Flusher:
 
     async def stop(self) -> None:
         """Stops; attempts must have ended before."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._task)
         await self._line.close()
 
     async def said(self, attempt: Attempt) -> None:

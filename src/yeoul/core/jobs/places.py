@@ -1,12 +1,12 @@
 """Tells whoever watches a waiting job where it stands in the queue, whenever that has changed."""
 
 import asyncio
-import contextlib
 from typing import NoReturn
 
 import psycopg
 import structlog
 
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database
 from yeoul.core.events.hub import EventHub
 from yeoul.core.jobs import queries
@@ -34,10 +34,7 @@ class Places:
 
     async def stop(self) -> None:
         """Stops looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._task)
         await self._line.close()
 
     async def _run(self) -> NoReturn:

@@ -13,6 +13,7 @@ import structlog
 
 from yeoul.core.base import json
 from yeoul.core.base.faultpoints import reach
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database, patiently
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
@@ -60,10 +61,7 @@ class Sweeper:
 
     async def stop(self) -> None:
         """Stops looking."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._task)
         await self._line.close()
 
     def due_in(self, seconds: float) -> None:

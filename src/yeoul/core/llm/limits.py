@@ -27,6 +27,7 @@ from prometheus_client import Counter, Gauge
 
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.base.readiness import Note
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database, Row, is_away
 from yeoul.core.llm import limit_queries as queries
 from yeoul.core.llm import vendor_headers
@@ -243,10 +244,7 @@ class Limiter:
 
     async def aclose(self) -> None:
         """Settles what is left and closes the connections."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._task)
         if self._later:
             await asyncio.wait(self._later, timeout=2)
         await self._line.close()

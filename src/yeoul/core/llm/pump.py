@@ -1,8 +1,9 @@
 """A model's answer, read in a task of its own."""
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
+from yeoul.core.base.tasks import cancel
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.llm.schemas import Completed, CompletionRequest, TextDelta
 
@@ -45,6 +46,4 @@ class Pump:
 
     async def stop(self) -> None:
         """Ends the call to the provider."""
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)

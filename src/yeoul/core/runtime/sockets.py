@@ -19,12 +19,13 @@ does when the server closes first, without a ``closed`` for the stream.
 """
 
 import asyncio
-from contextlib import aclosing, suppress
-from typing import Annotated, Literal, NoReturn
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Literal
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +34,7 @@ from yeoul.core.auth.principal import Principal
 from yeoul.core.base import json
 from yeoul.core.base.errors import InvalidInput, TooManyRequests, Unavailable, YeoulError
 from yeoul.core.events.schemas import Event
+from yeoul.core.http.connection import Connection
 from yeoul.core.jobs import service
 from yeoul.core.jobs.service import Watch
 from yeoul.core.runtime.dependencies import CurrentServices
@@ -43,10 +45,6 @@ router = APIRouter(tags=["jobs"])
 
 MAX_STREAMS = 256
 MAX_MESSAGE_CHARS = 4096
-SEND_SECONDS = 20.0
-CLOSE_SECONDS = 20.0
-"""How long a client that has stopped reading may take to read why it is closed."""
-TRY_AGAIN_LATER = 1013
 
 JOBS = "jobs"
 """The stream of every status change of the user's jobs."""
@@ -83,94 +81,44 @@ async def follow(websocket: WebSocket, principal: CurrentPrincipal, services: Cu
     """Serves one connection until either side closes it."""
     await websocket.accept()
     async with asyncio.TaskGroup() as group:
-        connection = _Connection(websocket, principal, services, group)
-        try:
-            await connection.serve()
-        finally:
-            connection.close()
+        await _Connection(websocket, principal, services, group).serve()
 
 
-class _TooSlow(Exception):
-    """The client has stopped reading."""
-
-
-class _Connection:
+class _Connection(Connection):
     def __init__(
         self, websocket: WebSocket, principal: Principal, services: Services, group: asyncio.TaskGroup
     ) -> None:
-        self._websocket = websocket
+        super().__init__(websocket, group)
         self._principal = principal
         self._services = services
-        self._group = group
-        self._following: dict[UUID | str, asyncio.Task[None]] = {}
-        self._sending = asyncio.Lock()
-        self._patience = asyncio.timeout(None)
 
-    async def serve(self) -> None:
-        """Takes messages until either side closes. A client that has stopped reading is told so, if it ever looks."""
+    async def take(self, text: str | None) -> None:
+        """Subscribes, unsubscribes, answers; or says what is wrong with it."""
+        if text is None:
+            await self._problem(None, InvalidInput("Send JSON as text, not as bytes."))
+            return
+        if len(text) > MAX_MESSAGE_CHARS:
+            await self._problem(None, InvalidInput(f"A message has at most {MAX_MESSAGE_CHARS:,} characters."))
+            return
         try:
-            async with self._patience:
-                await self._listen()
-        except WebSocketDisconnect:
-            pass
-        except (TimeoutError, _TooSlow):
-            self.close()
-            with suppress(TimeoutError, WebSocketDisconnect):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._websocket.close(
-                        TRY_AGAIN_LATER, "You read too slowly. Connect again and resume from your cursors."
-                    )
-
-    def close(self) -> None:
-        """Stops following."""
-        for task in self._following.values():
-            task.cancel()
-
-    async def _listen(self) -> NoReturn:
-        while True:
-            frame = await self._websocket.receive()
-            if frame["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(frame["code"])
-            text: str | None = frame.get("text")
-            if text is None:
-                await self._problem(None, InvalidInput("Send JSON as text, not as bytes."))
-                continue
-            if len(text) > MAX_MESSAGE_CHARS:
-                error = InvalidInput(f"A message has at most {MAX_MESSAGE_CHARS:,} characters.")
-                await self._problem(None, error)
-                continue
-            try:
-                message = _message.validate_json(text)
-            except ValidationError:
-                error = InvalidInput("Send {type: subscribe | unsubscribe | ping, stream, after}.")
-                await self._problem(None, error)
-            else:
-                await self._take(message)
+            message = _message.validate_json(text)
+        except ValidationError:
+            error = InvalidInput("Send {type: subscribe | unsubscribe | ping, stream, after}.")
+            await self._problem(None, error)
+        else:
+            await self._take(message)
 
     async def _take(self, message: Subscribe | Unsubscribe | Ping) -> None:
         if isinstance(message, Ping):
-            await self._send('{"type":"pong"}')
+            await self.send('{"type":"pong"}')
             return
-        if (task := self._following.pop(message.stream, None)) is not None:
-            task.cancel()
+        self.unfollow(message.stream)
         if isinstance(message, Subscribe):
-            if len(self._following) >= MAX_STREAMS:
+            if self.streams >= MAX_STREAMS:
                 error = TooManyRequests(f"One connection follows at most {MAX_STREAMS} streams; open another.")
                 await self._problem(message.stream, error)
             else:
-                self._following[message.stream] = self._group.create_task(self._follow_quietly(message))
-
-    async def _follow_quietly(self, message: Subscribe) -> None:
-        try:
-            await self._follow(message)
-        except WebSocketDisconnect:
-            pass
-        except _TooSlow:
-            with suppress(RuntimeError):  # another stream was quicker to say so
-                self._patience.reschedule(0)
-        finally:
-            if self._following.get(message.stream) is asyncio.current_task():
-                del self._following[message.stream]
+                self.follow(message.stream, partial(self._follow, message))
 
     async def _follow(self, message: Subscribe) -> None:
         try:
@@ -183,7 +131,7 @@ class _Connection:
             problem = Unavailable("The database does not answer right now. Subscribe again in a few seconds.")
             await self._problem(message.stream, problem)
             return
-        await self._send(
+        await self.send(
             json.dumps({"type": "subscribed", "stream": message.stream, "after": watch.subscription.last_seq})
         )
         await self._send_events(message.stream, watch.before)
@@ -192,7 +140,7 @@ class _Connection:
                 async for batch in batches:
                     await self._send_events(message.stream, batch)
         if watch.over or watch.subscription.over:
-            await self._send(json.dumps({"type": "closed", "stream": message.stream}))
+            await self.send(json.dumps({"type": "closed", "stream": message.stream}))
 
     async def _watch(self, message: Subscribe) -> Watch:
         services, user_id = self._services, self._principal.user_id
@@ -205,16 +153,8 @@ class _Connection:
         for event in events:
             seq = "null" if event.seq is None else str(event.seq)
             head = f'{{"type":"event","stream":"{stream}","seq":{seq},"event":"{event.type}"'
-            await self._send(f'{head},"data":{event.data}}}')
+            await self.send(f'{head},"data":{event.data}}}')
 
     async def _problem(self, stream: UUID | str | None, error: YeoulError) -> None:
         problem = {"status": error.status, "code": error.code, "title": error.title, "detail": error.detail}
-        await self._send(json.dumps({"type": "error", "stream": stream, "problem": problem}))
-
-    async def _send(self, text: str) -> None:
-        """Sends; raises ``_TooSlow`` when the client does not read. It can have what it misses from its cursor."""
-        try:
-            async with asyncio.timeout(SEND_SECONDS), self._sending:
-                await self._websocket.send_text(text)
-        except TimeoutError:
-            raise _TooSlow from None
+        await self.send(json.dumps({"type": "error", "stream": stream, "problem": problem}))

@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from yeoul.core.base import json
 from yeoul.core.base.faultpoints import reach
 from yeoul.core.base.ids import new_id
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import patiently
 from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW
 from yeoul.core.jobs import queries
@@ -100,7 +101,7 @@ class Worker:
     async def stop(self) -> None:
         """Drains: claims nothing more, gives running jobs time to end, gives back those that do not, and leaves."""
         claim, beat = self._loops
-        await _cancel(claim)
+        await cancel(claim)
         reach("drain.begun")
         await self._sweeper.stop()
         if self._tasks:
@@ -112,7 +113,7 @@ class Worker:
             attempt.stop("drain")
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=UNWIND_SECONDS * 2)
-        await _cancel(beat)
+        await cancel(beat)
         with contextlib.suppress(psycopg.Error, OSError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._flusher.give_back([(job_id, epoch) for job_id, epoch, _ in await self._beat()])
@@ -310,9 +311,3 @@ class Worker:
 def _log_context(attempt: Attempt) -> None:
     """Has every log line of the present task name its job."""
     structlog.contextvars.bind_contextvars(job_id=str(attempt.job_id), kind=attempt.kind, attempt=attempt.attempt)
-
-
-async def _cancel(task: asyncio.Task[NoReturn]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

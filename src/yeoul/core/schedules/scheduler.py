@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.principal import Principal, Role
 from yeoul.core.base.errors import YeoulError
+from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import is_away, patiently
 from yeoul.core.db.listen import SCHEDULES_CHANGED
 from yeoul.core.runtime.services import Services
@@ -75,10 +76,7 @@ class Scheduler:
 
     async def stop(self) -> None:
         """Fires nothing more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await cancel(self._task)
 
     async def fire_due(self) -> int:
         """Fires everything that is due now; returns how many jobs that made."""

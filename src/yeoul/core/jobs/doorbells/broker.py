@@ -9,6 +9,8 @@ from typing import ClassVar, NoReturn, Protocol
 
 import structlog
 
+from yeoul.core.base.tasks import cancel
+
 log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS = 5.0
@@ -83,9 +85,7 @@ class BrokerDoorbell(ABC):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._sent.wait()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         self._connected = False
 
     async def _run(self) -> NoReturn:

@@ -20,9 +20,14 @@ export function mount(main, signal) {
   keys.addEventListener("change", () => remember("keys", keys.checked ? null : "off"), listen);
 
   // At once, before the server has kept it.
-  main.querySelector("form").addEventListener("change", (event) => {
+  const choices = main.querySelector("form");
+  choices.addEventListener("change", (event) => {
     if (event.target.name === "theme") document.documentElement.dataset.theme = event.target.value;
   }, listen);
+  // What was chosen before anybody listened.
+  for (const choice of choices.querySelectorAll("input")) {
+    if (choice.checked && !choice.defaultChecked) choice.dispatchEvent(new Event("change", { bubbles: true }));
+  }
 
   action(main, "sign-out").disabled = false;
   action(main, "sign-out").addEventListener("click", async (event) => {

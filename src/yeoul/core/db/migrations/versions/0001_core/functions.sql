@@ -120,28 +120,52 @@ END $$;
 CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION jobs_inserted();
 
+-- The event of a job's new status.
+CREATE FUNCTION job_event_type(status text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE status WHEN 'running' THEN 'started' WHEN 'queued' THEN 'retrying' ELSE status END
+$$;
+CREATE FUNCTION job_event(j jobs) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT CASE j.status
+        WHEN 'running'   THEN json_build_object('attempt', j.attempt)
+        WHEN 'queued'    THEN json_build_object(
+            'attempt', j.attempt + 1,
+            'void_after', coalesce((SELECT max(s.seq_end) FROM yeoul.steps s WHERE s.job_id = j.id), 0),
+            'in_seconds', round(greatest(extract(epoch FROM j.run_at - now()), 0)::numeric, 3),
+            'error', j.error)
+        WHEN 'succeeded' THEN json_build_object('output', j.output)
+        WHEN 'failed'    THEN json_build_object('error', j.error)
+        ELSE json_build_object()
+    END
+$$;
+
 CREATE FUNCTION jobs_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    many integer := (SELECT count(*) FROM new_rows);
+    one  jobs;
+    was  jobs;
 BEGIN
-    IF NOT EXISTS (SELECT FROM new_rows) THEN
+    IF many = 0 THEN
         RETURN NULL;  -- a claim that found nothing
+    ELSIF many = 1 THEN  -- the usual case, without joins and arrays
+        SELECT * INTO one FROM new_rows;
+        SELECT * INTO was FROM old_rows;
+        IF one.status <> was.status THEN
+            INSERT INTO events (stream_id, seq, type, data)
+            VALUES (one.id, coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = one.id), 0) + 1,
+                    job_event_type(one.status),
+                    CASE one.status WHEN 'running' THEN json_build_object('attempt', one.attempt) ELSE job_event(one) END);
+        END IF;
+        IF one.status <> was.status OR one.cancel_requested <> was.cancel_requested THEN
+            PERFORM append_to_topics(ARRAY['user:' || one.owner_id], ARRAY[one.owner_id], ARRAY['job'],
+                                     ARRAY[job_summary(one)]);
+        END IF;
+        RETURN NULL;
     END IF;
     INSERT INTO events (stream_id, seq, type, data)
-    SELECT n.id,
-           coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = n.id), 0) + 1,
-           CASE n.status WHEN 'running' THEN 'started' WHEN 'queued' THEN 'retrying' ELSE n.status END,
-           CASE n.status
-               WHEN 'running'   THEN json_build_object('attempt', n.attempt)
-               WHEN 'queued'    THEN json_build_object(
-                   'attempt', n.attempt + 1,
-                   'void_after', coalesce((SELECT max(s.seq_end) FROM steps s WHERE s.job_id = n.id), 0),
-                   'in_seconds', round(greatest(extract(epoch FROM n.run_at - now()), 0)::numeric, 3),
-                   'error', n.error)
-               WHEN 'succeeded' THEN json_build_object('output', n.output)
-               WHEN 'failed'    THEN json_build_object('error', n.error)
-               ELSE json_build_object()
-           END
+    SELECT n.id, coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = n.id), 0) + 1,
+           job_event_type(n.status), job_event(n::jobs)
     FROM new_rows n JOIN old_rows o ON o.id = n.id
     WHERE n.status <> o.status;
 
@@ -331,21 +355,24 @@ LANGUAGE plpgsql SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 #variable_conflict use_column
 DECLARE
+    alive       boolean;
+    all_slots   bigint;
     owner_limit integer := p_owner_limit;
     chosen      uuid[];
     overdue     uuid[] := '{}';
     candidate   jobs;
     claimed     uuid[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM workers w WHERE w.id = p_worker AND w.expires_at > now())  -- it would be taken away at once
-       OR NOT EXISTS (SELECT FROM unnest(p_kinds) k(kind) WHERE EXISTS (
-              SELECT FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL)) THEN
+    IF NOT EXISTS (SELECT FROM unnest(p_kinds) k(kind) WHERE EXISTS (
+           SELECT FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL)) THEN
         RETURN;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('yeoul.claim'));
-    IF p_owner_share < 1 THEN
-        SELECT least(p_owner_limit, greatest(1, floor(sum(w.concurrency) * p_owner_share)::integer)) INTO owner_limit
-        FROM workers w WHERE w.expires_at > now();
+    SELECT bool_or(w.id = p_worker), sum(w.concurrency) INTO alive, all_slots FROM workers w WHERE w.expires_at > now();
+    IF alive IS NOT TRUE THEN  -- its jobs would be taken away at once
+        RETURN;
+    ELSIF p_owner_share < 1 THEN
+        owner_limit := least(p_owner_limit, greatest(1, floor(all_slots * p_owner_share)::integer));
     END IF;
 
     IF p_kind_limits = '{}' THEN
