@@ -32,10 +32,21 @@ from yeoul.schema import METADATA
 from yeoul.settings import Settings
 
 TEMPLATE = "yeoul_template"
+MEMORY = Path("/dev/shm")  # noqa: S108  (a place in memory, for what a test run throws away)
+MEMORY_BYTES = 6 << 30
+
+# A fresh database is 300 files: 15 ms in memory, 300 ms on a slow disk.
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # A shell ignores Ctrl-C for what it runs in the background, and so would every process that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many test processes again as there are cores: tests wait more than they compute."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(autouse=True)

@@ -22,9 +22,10 @@ async def test_kill_9_in_the_middle_of_an_answer(system: System, client: httpx.A
     """Started again, everything finishes unasked; the client goes on from its cursor and shows each word once."""
     first = system.serve()
     await system.register(client)
-    watched = Follower(system, client, await system.submit(client, "40 words, 40 ms"))
-    others = [await system.submit(client, "20 words, 40 ms") for _ in range(20)]
+    watched = Follower(system, client, await system.submit(client, "40 words, 80 ms"))
+    others = [await system.submit(client, "20 words, 150 ms") for _ in range(20)]
     await watched.until("text", 5)
+    await until(lambda: system.query("SELECT count(*) FROM jobs WHERE status = 'running'") == [(21,)])
     shown = watched.text()
     assert words(40).startswith(shown)
     first.end(signal.SIGKILL)
