@@ -1,6 +1,6 @@
 """What can go wrong in the playground, beside what jobs and models say themselves."""
 
-from yeoul.core.base.errors import InvalidInput, NotFound
+from yeoul.core.base.errors import Conflict, InvalidInput, NotFound, YeoulError
 
 
 class PromptNotFound(NotFound):
@@ -31,3 +31,50 @@ class ParameterNotTaken(InvalidInput):
     """A model does nothing with a parameter."""
 
     code = "parameter_not_taken"
+
+
+class TooManyIterations(InvalidInput):
+    """One execution would be more jobs than one may be."""
+
+    code = "too_many_iterations"
+
+    def __init__(self, models: int, iterations: int, cases: int, most: int) -> None:
+        total = models * iterations * cases
+        words = f"{models:,} models × {iterations:,} iterations × {cases:,} cases are {total:,} answers; {most:,} is the "
+        super().__init__(f"{words}most of one execution. Ask for fewer, or divide the cases over several executions.")
+
+
+class IterationNotFound(NotFound):
+    """An execution has no such iteration."""
+
+    code = "iteration_not_found"
+
+
+class LabelNotFound(NotFound):
+    """A version does not bear a label."""
+
+    code = "label_not_found"
+
+
+class ShareNotFound(NotFound):
+    """Nothing is shared under this address, or no longer."""
+
+    code = "share_not_found"
+
+
+class ImageNotFound(NotFound):
+    """A prompt has no such image."""
+
+    code = "image_not_found"
+
+
+class CostCapReached(Conflict):
+    """An execution has cost what it may; what has not begun does not begin."""
+
+    code = "cost_cap"
+
+
+class AnswerTimeout(YeoulError):
+    """An answer took longer than its execution allows; it is not asked for again."""
+
+    status, code, title = 504, "timeout", "The answer took too long"
