@@ -21,6 +21,18 @@ class NeverExecuted(NotFound):
         super().__init__("This prompt has no execution. Execute it first.")
 
 
+class BadTable(InvalidInput):
+    """A file of cases cannot be read. Its words name the row."""
+
+    code = "bad_table"
+
+
+class BadCases(InvalidInput):
+    """The cases of an execution do not fit its prompt. Its words name the case and the variable."""
+
+    code = "bad_cases"
+
+
 class NoSuchSnippet(InvalidInput):
     """This model cannot be asked by such a program."""
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from yeoul.core.base.json_schema import JsonSchema
+
 DEFAULT_MODEL = "default"
 """The model id that stands for whatever the installation's settings say."""
 
@@ -73,10 +75,19 @@ class CompletionRequest(BaseModel):
     messages: Messages
     system: Text | None = None
     parameters: Parameters = Field(default_factory=Parameters)
+    response_schema: JsonSchema | None = Field(
+        default=None, description="A JSON Schema: the answer is JSON that fits it. For models with `json_schema`."
+    )
 
     @classmethod
     def ask(
-        cls, prompt: str, *, model: str = DEFAULT_MODEL, system: str | None = None, parameters: Parameters | None = None
+        cls,
+        prompt: str,
+        *,
+        model: str = DEFAULT_MODEL,
+        system: str | None = None,
+        parameters: Parameters | None = None,
+        response_schema: dict[str, Any] | None = None,
     ) -> Self:
         """A conversation of one question."""
         return cls(
@@ -84,6 +95,7 @@ class CompletionRequest(BaseModel):
             messages=[Message(role="user", content=prompt)],
             system=system,
             parameters=parameters or Parameters(),
+            response_schema=response_schema,
         )
 
 
