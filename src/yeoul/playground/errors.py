@@ -52,8 +52,10 @@ class TooManyIterations(InvalidInput):
 
     def __init__(self, models: int, iterations: int, cases: int, most: int) -> None:
         total = models * iterations * cases
-        words = f"{models:,} models × {iterations:,} iterations × {cases:,} cases are {total:,} answers; {most:,} is the "
-        super().__init__(f"{words}most of one execution. Ask for fewer, or divide the cases over several executions.")
+        super().__init__(
+            f"{models:,} models times {iterations:,} iterations times {cases:,} cases are {total:,} answers; {most:,} "
+            "is the most of one execution. Ask for fewer, or divide the cases over several executions."
+        )
 
 
 class IterationNotFound(NotFound):

@@ -31,7 +31,7 @@ COLUMNS = (
     "output_tokens", "total_tokens", "cached_tokens", "cost_usd", "judging_cost_usd", "response_time_ms",
     "first_token_ms", "finish_reason", "error_code", "error_message", "job_id", "created_at",
 )  # fmt: skip
-"""Then one for each variable of the prompt and its checks, ``{{name}}``; and two for each check: whether it passed, and the detail."""
+"""Then one for each variable of the prompt and its checks, ``{{name}}``; and two for each check: verdict, why."""
 
 _VERDICTS = {True: "passed", False: "failed", None: "not judged"}
 
@@ -116,7 +116,8 @@ def _jsonl(_: _What) -> tuple[str, _Rows, str]:
 def _csv(what: _What) -> tuple[str, _Rows, str]:
     variables = list(dict.fromkeys([*what.prompt.variables, *variables_of(what.checks)]))
     checks = list(dict.fromkeys(str(check.name) for check in what.checks))
-    head = [*COLUMNS, *(f"{{{{{name}}}}}" for name in variables), *(f"{part}: {name}" for name in checks for part in ("check", "detail"))]
+    head = [*COLUMNS, *(f"{{{{{name}}}}}" for name in variables)]
+    head += [f"{part}: {name}" for name in checks for part in ("check", "detail")]
 
     def rows(batch: list[_Row], _: bool) -> str:  # noqa: FBT001  (the same)
         return _lines([_cells(one, variables, checks) for one in batch])

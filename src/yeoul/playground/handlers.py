@@ -21,6 +21,7 @@ from yeoul.playground.judges import Judges
 from yeoul.playground.requests import CHECKS, LONGEST_TIMEOUT, IterationInput
 from yeoul.playground.schemas import Judging
 
+
 class Answered(Completed):
     """An answer and what its checks found. ``cost_usd``: of it and its judges; null when one of them is unknown."""
 
@@ -52,9 +53,8 @@ async def iterate(ctx: Context, given: IterationInput) -> Answered:
     found = await checks.run(task.checks, answer.text, task.values, judges.ask)
     judging = judges.done()
     costs = [answer.cost.usd, *([] if judging is None else [judging.cost_usd])]
-    return Answered(
-        **answer.model_dump(), checks=found, judging=judging, cost_usd=None if None in costs else sum(filter(None, costs))
-    )
+    total = None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0))
+    return Answered(**answer.model_dump(), checks=found, judging=judging, cost_usd=total)
 
 
 async def _task(ctx: Context, given: IterationInput) -> _Task:
@@ -89,8 +89,9 @@ async def _answer(ctx: Context, given: IterationInput, task: _Task) -> Completed
                 f"The execution's results have cost {spent} US dollars, and {task.most} is the most it may. "
                 "Execute the prompt again with a higher `max_cost_usd` for the rest."
             )
+    clock = asyncio.timeout(task.timeout)
     try:
-        async with asyncio.timeout(task.timeout) as clock:
+        async with clock:
             return await (ctx.complete(task.request) if given.stream else _whole(ctx, task.request))
     except TimeoutError:
         if not clock.expired():

@@ -91,7 +91,7 @@ class Live:
                     self._told.append(lane)
                 continue
             begin = seq
-            if seq > last or seq < base and seq != 0:  # of the time that a restore undid
+            if seq > last or (seq < base and seq != 0):  # of the time that a restore undid
                 self._reset.append(lane)
                 begin = 0
                 self._cursor.move(lane.number, begin)

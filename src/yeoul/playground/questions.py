@@ -35,7 +35,5 @@ async def question(session: AsyncSession, either: UUID, model: str | None, case:
         model=model or models[0],
         gateway_url=gateway_url,
         response_schema=prompt.response_schema,
-        pictures=[
-            Picture(shown["media_type"], image.data) for shown, image in zip(prompt.images, images, strict=True)
-        ],
+        pictures=[Picture(shown["media_type"], image.data) for shown, image in zip(prompt.images, images, strict=True)],
     )

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, or_, select, text, tuple_
+from sqlalchemy import Row, RowMapping, delete, func, insert, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,8 +31,8 @@ _CHARACTERS = text("""
 # Answers agree with others to the same case: the most frequent one of each case, over all answers.
 _STATISTICS = text("""
     WITH r AS (
-        SELECT *, status = 'completed' AS good, count(*) OVER (PARTITION BY model, status, case_number, md5(response_text))
-                   AS same,
+        SELECT *, status = 'completed' AS good,
+               count(*) OVER (PARTITION BY model, status, case_number, md5(response_text)) AS same,
                NOT jsonb_path_exists(checks, '$[*] ? (@.passed != true)') AS passed
         FROM yeoul.playground_results WHERE execution_id = :id
     ), agreeing AS (
@@ -50,7 +50,8 @@ _STATISTICS = text("""
            sum(cost_usd) AS cost_usd,
            a.agreement,
            CASE WHEN bool_or(checks <> '[]') THEN
-               (count(*) FILTER (WHERE good AND passed))::float8 / nullif(count(*) FILTER (WHERE good), 0) END AS pass_rate
+               (count(*) FILTER (WHERE good AND passed))::float8 / nullif(count(*) FILTER (WHERE good), 0)
+           END AS pass_rate
     FROM r LEFT JOIN agreeing a ON a.model = r.model
     GROUP BY r.model, a.agreement
 """)
@@ -79,9 +80,14 @@ async def prompt(session: AsyncSession, prompt_id: UUID) -> Prompt | None:
     return await session.get(Prompt, prompt_id)
 
 
+async def lock_family(session: AsyncSession, family_id: UUID) -> None:
+    """Has everybody else who gives versions numbers or labels wait until the transaction ends."""
+    await session.execute(_LOCK_FAMILY, {"family_id": str(family_id)})
+
+
 async def next_version(session: AsyncSession, family_id: UUID) -> int:
     """The number of a family's next version; until the transaction ends, nobody else gets one."""
-    await session.execute(_LOCK_FAMILY, {"family_id": str(family_id)})
+    await lock_family(session, family_id)
     last = await session.scalar(select(func.max(Prompt.version)).where(Prompt.family_id == family_id))
     return (last or 0) + 1
 
@@ -193,20 +199,15 @@ async def results_after(
     session: AsyncSession, execution_id: UUID, after: tuple[int, int, str] | None, limit: int
 ) -> Sequence[Result]:
     """An execution's results in the order of iteration, case and model, after one."""
-    query = (
-        select(Result)
-        .where(Result.execution_id == execution_id)
-        .order_by(*_ORDER)
-        .limit(limit)
-    )
+    query = select(Result).where(Result.execution_id == execution_id).order_by(*_ORDER).limit(limit)
     if after is not None:
         query = query.where(tuple_(*_ORDER) > tuple_(*after))
     return (await session.scalars(query)).all()
 
 
-async def statistics(session: AsyncSession, execution_id: UUID) -> list[Row[Any]]:
+async def statistics(session: AsyncSession, execution_id: UUID) -> Sequence[RowMapping]:
     """The results of each model in numbers."""
-    return list(await session.execute(_STATISTICS, {"id": execution_id}))
+    return (await session.execute(_STATISTICS, {"id": execution_id})).mappings().all()
 
 
 async def tallies(session: AsyncSession, execution_id: UUID) -> list[Row[Any]]:
@@ -246,7 +247,7 @@ async def cases_by_number(
     if not numbers:
         return {}
     query = select(Case.number, Case.given).where(Case.execution_id == execution_id, Case.number.in_(numbers))
-    return {number: given for number, given in await session.execute(query)}
+    return {row.number: row.given for row in await session.execute(query)}
 
 
 async def cases(session: AsyncSession, execution_id: UUID) -> list[dict[str, str]]:

@@ -15,8 +15,8 @@ from yeoul.playground.checks import Check, Checks
 MOST_ITERATIONS = 50
 MOST_MODELS = 8
 MOST_JOBS = 1000
-"""Models × iterations × cases of one execution: its jobs, inserted in one request and followed in one stream. Beside it
-stands ``max_queued_per_user``, what a user may have waiting of all kinds together."""
+"""Models times iterations times cases of one execution: its jobs, inserted in one request and followed in one stream.
+Beside it stands ``max_queued_per_user``, what a user may have waiting of all kinds together."""
 MOST_IMAGES = 4
 MOST_CASES_BYTES = 1_048_576
 LONGEST_TIMEOUT = 1800

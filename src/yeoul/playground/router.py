@@ -19,6 +19,7 @@ from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.jobs import idempotency
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.playground import cases, executing, export, live, questions, service, snippets, statuses
+from yeoul.playground.cases import MOST_CASES
 from yeoul.playground.requests import MOST_IMAGES, Execute
 from yeoul.playground.schemas import HistoryItem, PromptDetail, Started, StatusOut
 
@@ -73,7 +74,7 @@ async def execute_again(
 
 
 @router.post("/cases", openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {}}}})
-async def read_cases(request: Request, principal: CurrentPrincipal) -> cases.Table:  # noqa: ARG001  (signed in)
+async def read_cases(request: Request, _: CurrentPrincipal) -> cases.Table:
     """Reads a CSV file of cases: UTF-8, separated by commas, semicolons or tabs. Its first row names the variables."""
     return cases.parse(await request.body())
 
@@ -175,7 +176,7 @@ def _frame(message: live.Message) -> str:
 
 
 @router.get("/{prompt_id}/code")
-async def read_code(
+async def read_code(  # noqa: PLR0913, PLR0917  (its query parameters)
     prompt_id: UUID,
     request: Request,
     principal: CurrentPrincipal,
@@ -184,7 +185,7 @@ async def read_code(
     client: Annotated[snippets.Client | None, Query(description="`openai` or `httpx`; `openai` or `fetch`.")] = None,
     target: Annotated[snippets.Target, Query(description="This installation, or the model's provider.")] = "gateway",
     model: Annotated[str | None, Query(max_length=200, description="One of the execution's models.")] = None,
-    case: Annotated[int, Query(ge=1, description="Which of the execution's cases it asks.")] = 1,
+    case: Annotated[int, Query(ge=1, le=MOST_CASES, description="Which of the execution's cases it asks.")] = 1,
 ) -> snippets.Snippet:
     """A program that asks the same. It holds no key: those are read from the environment."""
     gateway_url = f"{(services.settings.public_url or str(request.base_url)).rstrip('/')}/v1"

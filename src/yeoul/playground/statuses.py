@@ -57,12 +57,12 @@ async def shown(session: AsyncSession, found: Execution) -> ExecutionOut:
 
 
 async def _statistics(session: AsyncSession, found: Execution) -> list[ModelStatistics]:
-    numbers = {row.model: row for row in await repository.statistics(session, found.id)}
+    numbers = {row["model"]: row for row in await repository.statistics(session, found.id)}
     tallies: dict[str, list[CheckTally]] = defaultdict(list)
     for row in await repository.tallies(session, found.id) if found.checks else []:
         tallies[row.model].append(CheckTally(name=row.name, passed=row.passed, of=row.of))
     return [
-        ModelStatistics.model_validate({**numbers[model]._mapping, "checks": tallies[model]})
+        ModelStatistics.model_validate({**numbers[model], "checks": tallies[model]})
         for model in found.models
         if model in numbers
     ]

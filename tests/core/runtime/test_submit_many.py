@@ -94,7 +94,5 @@ async def test_all_or_none(settings: Settings, urls: DatabaseUrls, user_id: UUID
 async def test_for_somebody_alone(urls: DatabaseUrls, database: Database) -> None:
     async with database.as_service("test: no user in scope") as session:
         with pytest.raises(Exception, match="tenant scope") as caught:
-            await session.execute(
-                text("SELECT yeoul.submit_jobs('{}'::uuid[], 'test.echo', '[]', 5, 1, 1, 10)")
-            )
+            await session.execute(text("SELECT yeoul.submit_jobs('{}'::uuid[], 'test.echo', '[]', 5, 1, 1, 10)"))
     assert isinstance(caught.value.__cause__, psycopg.errors.InsufficientPrivilege)

@@ -18,7 +18,7 @@ def upgrade() -> None:
     run_files(folder, "tables.sql")
     guard("playground_prompts", app="SELECT, INSERT, DELETE")
     guard("playground_images", app="SELECT, INSERT")
-    guard("playground_labels", app="SELECT, INSERT, UPDATE (prompt_id, updated_at), DELETE")
+    guard("playground_labels", app="SELECT, INSERT, DELETE")
     guard("playground_shares", app="SELECT, INSERT, DELETE")
     guard("playground_executions", app="SELECT, INSERT")
     guard("playground_cases", app="SELECT, INSERT")

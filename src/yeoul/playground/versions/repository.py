@@ -2,17 +2,11 @@
 
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from yeoul.playground.repository import lock_family
 from yeoul.playground.tables import Execution, Label, Prompt
-
-# On one version of a family: whoever bears it loses it.
-_PUT_LABEL = text("""
-    INSERT INTO yeoul.playground_labels (owner_id, family_id, label, prompt_id)
-    VALUES (:owner_id, :family_id, :label, :prompt_id)
-    ON CONFLICT (owner_id, family_id, label) DO UPDATE SET prompt_id = excluded.prompt_id, updated_at = now()
-""")
 
 
 async def versions(
@@ -28,8 +22,10 @@ async def versions(
 
 async def put_label(session: AsyncSession, found: Prompt, label: str) -> None:
     """Puts a label on a version, wherever in its family it was before."""
+    await lock_family(session, found.family_id)
+    await session.execute(delete(Label).where(Label.family_id == found.family_id, Label.label == label))
     values = {"owner_id": found.owner_id, "family_id": found.family_id, "label": label, "prompt_id": found.id}
-    await session.execute(_PUT_LABEL, values)
+    await session.execute(insert(Label).values(values))
 
 
 async def remove_label(session: AsyncSession, found: Prompt, label: str) -> bool:

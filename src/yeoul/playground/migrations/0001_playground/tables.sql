@@ -34,7 +34,7 @@ CREATE TABLE playground_labels (
     family_id  uuid NOT NULL,
     label      text NOT NULL,
     prompt_id  uuid NOT NULL REFERENCES playground_prompts ON DELETE CASCADE,
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (owner_id, family_id, label)
 );
 CREATE INDEX playground_labels_prompt_id ON playground_labels (prompt_id);
