@@ -223,11 +223,24 @@ async def test_a_form_and_images_reach_a_providers_server(
     ]
 
 
+@pytest.mark.parametrize(("language", "library"), PROGRAMS)
+async def test_a_form_and_images_through_the_gateway(
+    language: Language, library: Client, address: str, account: Account, node_modules: Path, tmp_path: Path
+) -> None:
+    image = Image(media_type="image/png", data=PNG)
+    token = account.headers["Authorization"].removeprefix("Bearer ")
+    schema = {"type": "object", "properties": {"said": {"type": "string"}}, "additionalProperties": False}
+    asked = replace(ASKED, gateway_url=f"{address}/v1", parameters={}, response_schema=schema, images=[image])
+    code, said = await run(write(asked, language, library, "gateway"), node_modules, tmp_path, {"YEOUL_API_KEY": token})
+    assert code == 0, said
+    if language == "curl":
+        said = httpx.Response(200, text=said).json()["choices"][0]["message"]["content"]
+    assert httpx.Response(200, text=said).json() == {"said": f"{NASTY} [image/png, {len(PNG)} bytes]"}
+
+
 @pytest.mark.parametrize(
     ("question", "target", "said"),
     [
-        (replace(ASKED, response_schema=SCHEMA), "gateway", "response_schema"),
-        (replace(ASKED, images=[Image(media_type="image/png", data=PNG)]), "gateway", "no images"),
         (replace(ASKED, response_schema=SCHEMA, model="anthropic/x"), "provider", "response_schema"),
         (
             replace(ASKED, images=[Image(media_type="image/png", data=PNG + bytes(300_000))], model="openai/x"),

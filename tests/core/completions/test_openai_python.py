@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_cancels_its_completion(
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ({"n": 2}, "n"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"response_format": {"type": "json_object"}}, "response_format.type"),
     ({"logprobs": True}, "logprobs"),
     ({"reasoning_effort": "low"}, "reasoning_effort"),
     ({"extra_body": {"guided_regex": ".*"}}, "guided_regex"),
@@ -153,7 +153,10 @@ UNSAYABLE: list[tuple[list[Any], str]] = [
     ([], "messages"),
     ([{"role": "system", "content": "Be brief."}], "messages"),
     ([{"role": "tool", "content": "1", "tool_call_id": "x"}], "messages[0].tool_call_id"),
-    ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "messages[0].content[0]"),
+    (
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+        "messages[0].content[0].image_url",
+    ),
     ([{"role": "user", "content": None}], "messages[0].content"),
     ([{"role": "user", "content": "hi", "name": "Mina"}], "messages[0].name"),
 ]
@@ -345,7 +348,7 @@ async def test_nobody_reads_or_cancels_anothers_response(openai: AsyncOpenAI, re
 REFUSED_RESPONSES: list[tuple[dict[str, Any], str]] = [
     ({"previous_response_id": "resp_1"}, "previous_response_id"),
     ({"tools": [{"type": "web_search"}]}, "tools"),
-    ({"text": {"format": {"type": "json_object"}}}, "text"),
+    ({"text": {"format": {"type": "json_object"}}}, "text.format.type"),
     ({"reasoning": {"effort": "low"}}, "reasoning"),
     ({"truncation": "auto"}, "truncation"),
     ({"input": [{"type": "function_call_output", "call_id": "1", "output": "2"}]}, "input[0].type"),
