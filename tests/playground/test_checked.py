@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from typing import Any
 
 import httpx
@@ -115,7 +116,7 @@ async def test_an_answer_in_a_form(execute: Execute, ended: Ended) -> None:
         user_prompt="seven is 7", response_schema=schema, checks=[{"type": "json_schema", "schema": schema}]
     )
     shown = await ended(made["execution_id"])
-    assert shown["results"][0]["response_text"] == '{"n":7}'
+    assert json.loads(shown["results"][0]["response_text"]) == {"n": 7}
     assert shown["results"][0]["checks"][0]["passed"] is True
 
 
