@@ -45,6 +45,7 @@ def settings(settings: Settings, vendor: Server) -> Settings:
 
 
 async def test_a_time_of_ones_own(execute: Execute, ended: Ended) -> None:
+    await ended((await execute())["execution_id"])  # what answers need has been imported
     made = await execute(models=["fake/silent", "fake/echo"], timeout_seconds=1)
     shown = await ended(made["execution_id"])
     silent, echo = shown["results"]
