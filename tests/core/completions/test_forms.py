@@ -147,7 +147,7 @@ async def test_a_model_that_cannot_names_those_that_can(openai: AsyncOpenAI) -> 
 
 async def test_generate_takes_both(client: httpx.AsyncClient, account: Account) -> None:
     image = {"media_type": "image/png", "data": b64encode(PNG).decode()}
-    body = {"model": "fake/echo", "prompt": "look", "images": [image]}
+    body: dict[str, Any] = {"model": "fake/echo", "prompt": "look", "images": [image]}
     made = (await client.post("/generate", json=body, headers=account.headers)).json()
     assert made["text"] == f"look {SEEN}"
     schema = Person.model_json_schema()

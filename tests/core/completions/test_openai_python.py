@@ -214,7 +214,7 @@ async def test_every_other_failure_has_openais_shape(
         await openai.responses.retrieve("resp_00000000000070008000000000000000")
     assert unknown.value.code == "response_not_found"
     wrong_method = await client.put("/v1/models", headers=account.headers)
-    large = await client.post("/v1/responses", headers=account.headers, content=b" " * (settings.max_body_bytes + 1))
+    large = await client.post("/v1/embeddings", headers=account.headers, content=b" " * (settings.max_body_bytes + 1))
     no_json = await client.post("/v1/responses", headers=account.headers, content=b"{")
     missing = await client.post("/v1/responses", headers=account.headers, json={"model": "default"})
     for answer, status in ((wrong_method, 405), (large, 413), (no_json, 400), (missing, 400)):

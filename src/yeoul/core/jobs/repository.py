@@ -97,7 +97,7 @@ async def listing(
     return await light(session, query)
 
 
-async def light(session: AsyncSession, query: Select[tuple[Job]]) -> list[Job]:
+async def light(session: AsyncSession, query: Select[Any]) -> list[Job]:
     """A query's jobs, only to be shown: without images in their inputs, of which a page could hold gigabytes."""
     found = []
     for job, shown in await session.execute(query.options(defer(Job.input)).add_columns(_LIGHT)):
