@@ -5,7 +5,7 @@ nothing of products; the composition roots (``app``, ``worker``) and the schema 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -24,13 +24,15 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 class Product:
     """A product's name, the kinds of jobs it runs, the routes it serves, and its tables.
 
-    ``tables`` imports the modules of its mapped classes; ``migrations`` is the folder of its own line of revisions
-    (``0001_….py``, run after the core's). Its tables begin with its name. Raises ``ValueError`` for a bad name.
+    ``bodies``: paths whose requests may be larger than others', in bytes. ``tables`` imports the modules of its mapped
+    classes; ``migrations`` is the folder of its own line of revisions (``0001_….py``, run after the core's). Its tables
+    begin with its name. Raises ``ValueError`` for a bad name.
     """
 
     name: str
     kinds: tuple[Kind, ...] = ()
     routers: tuple[APIRouter, ...] = field(default=())
+    bodies: Mapping[str, int] = field(default_factory=dict)
     tables: Callable[[], MetaData] | None = None
     migrations: Path | None = None
 

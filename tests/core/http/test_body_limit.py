@@ -13,7 +13,7 @@ LIMIT = 1024
 
 @pytest.fixture
 def app() -> FastAPI:
-    app = small_app(settings_with(max_body_bytes=LIMIT))
+    app = small_app(settings_with(max_body_bytes=LIMIT), larger_bodies={"/large": 3 * LIMIT})
     app.state.reads = 0
 
     @app.post("/json")
@@ -23,6 +23,10 @@ def app() -> FastAPI:
 
     @app.post("/raw")
     async def take_raw(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/large")
+    async def take_large(request: Request) -> int:
         return len(await request.body())
 
     @app.post("/ignore")
@@ -43,6 +47,13 @@ async def test_stated_length_over_the_limit_is_refused_unread(app: FastAPI) -> N
     problem = assert_problem(response, 413, "too_large")
     assert "1,024" in problem["detail"]
     assert app.state.reads == 0
+
+
+async def test_a_path_that_takes_more(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        assert (await client.post("/large", content=b"x" * 3 * LIMIT)).json() == 3 * LIMIT
+        response = await client.post("/large", content=b"x" * (3 * LIMIT + 1))
+    assert "3,072" in assert_problem(response, 413, "too_large")["detail"]
 
 
 @pytest.mark.parametrize("path", ["/raw", "/json"])
@@ -94,5 +105,28 @@ async def test_limit_passed_in_mid_answer_cuts_it() -> None:
         sent.append(message)
 
     with pytest.raises(_LimitPassedError):
-        await BodyLimitMiddleware(echo, limit=250)({"type": "http", "headers": []}, receive, send)
+        await BodyLimitMiddleware(echo, limit=250)({"type": "http", "path": "/", "headers": []}, receive, send)
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body", "http.response.body"]
+
+
+@pytest.mark.parametrize(("path", "most"), [("/images", 500), ("/small", 100), ("/images/", 100), ("/", 100)])
+async def test_paths_with_limits_of_their_own(path: str, most: int) -> None:
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def status(size: int) -> int:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"x" * size, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        limited = BodyLimitMiddleware(read, limit=100, larger={"/images": 500, "/small": 50})
+        await limited({"type": "http", "path": path, "headers": [(b"content-length", b"%d" % size)]}, receive, send)
+        found: int = sent[0]["status"]
+        return found
+
+    assert [await status(size) for size in (most, most + 1)] == [200, 413]

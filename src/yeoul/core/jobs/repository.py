@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, literal, select, text, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+from sqlalchemy.orm.attributes import set_committed_value
 
 from yeoul.core.base import json
 from yeoul.core.base.ids import new_shared_stream_id
@@ -18,7 +21,12 @@ _SUBMIT = text("""
     SELECT * FROM yeoul.submit_job(:id, :kind, cast(:input AS jsonb), :priority, :run_at, :max_attempts, :retry_of,
                                    :max_queued, :traceparent)
 """)
+_SUBMIT_MANY = text("""
+    SELECT yeoul.submit_jobs(:ids, :kind, cast(:inputs AS jsonb), :priority, :ready, :max_attempts, :max_queued,
+                             :traceparent)
+""")
 _CANCEL = text("SELECT * FROM yeoul.cancel_job(:id)")
+_LIGHT = type_coerce(Job.input.op("-")(literal("images")), JSONB)
 _PLACE = text("SELECT place, eta_seconds FROM yeoul.queue_place(:id)")
 
 
@@ -41,6 +49,25 @@ async def submit(session: AsyncSession, job: NewJob, *, max_queued: int) -> Job 
     values = {**vars(job), "input": json.dumps(job.input), "max_queued": max_queued}
     made: Job | None = await session.scalar(select(Job).from_statement(_SUBMIT), values)
     return made
+
+
+@dataclass(frozen=True)
+class NewJobs:
+    """Jobs of one kind to be inserted together: the first ``ready`` may run at once, the others are held."""
+
+    ids: list[UUID]
+    kind: str
+    inputs: list[dict[str, Any]]
+    priority: int
+    ready: int
+    max_attempts: int
+    traceparent: str | None = None
+
+
+async def submit_many(session: AsyncSession, jobs: NewJobs, *, max_queued: int) -> bool:
+    """Inserts jobs of the user in scope; none of them, and false, when more than ``max_queued`` would be waiting."""
+    values = {**vars(jobs), "inputs": json.dumps(jobs.inputs), "max_queued": max_queued}
+    return bool(await session.scalar(_SUBMIT_MANY, values))
 
 
 async def cancel(session: AsyncSession, job_id: UUID) -> Job | None:
@@ -67,7 +94,17 @@ async def listing(
         query = query.where(Job.kind == kind)
     if before is not None:
         query = query.where(Job.id < before)
-    return (await session.scalars(query)).all()
+    return await light(session, query)
+
+
+async def light(session: AsyncSession, query: Select[Any]) -> list[Job]:
+    """A query's jobs, only to be shown: without images in their inputs, of which a page could hold gigabytes."""
+    found = []
+    for job, shown in await session.execute(query.options(defer(Job.input)).add_columns(_LIGHT)):
+        session.expunge(job)  # whoever wants it whole reads it anew
+        set_committed_value(job, "input", shown)
+        found.append(job)
+    return found
 
 
 async def place(session: AsyncSession, job_id: UUID) -> tuple[int, float] | None:
