@@ -3,12 +3,20 @@
 from pathlib import Path
 
 from yeoul.playground import handlers, router, sockets, tables
-from yeoul.product import Product
+from yeoul.product import Menu, Page, Product
+
+HERE = Path(__file__).parent
+COLUMNS = "M3.5 4.5h3.6v11H3.5zM8.2 4.5h3.6v11H8.2zM12.9 4.5h3.6v11h-3.6z"
 
 product = Product(
     name="playground",
     kinds=(handlers.iterate,),
     routers=(router.router, sockets.router),
     tables=tables.metadata,
-    migrations=Path(__file__).parent / "migrations",
+    migrations=HERE / "migrations",
+    pages=(
+        Page("/playground", "playground.html", menu=Menu("Playground", icon=COLUMNS, key="p")),
+        Page("/playground/{id}", "playground.html"),
+    ),
+    console=HERE / "console",
 )

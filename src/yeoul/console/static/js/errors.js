@@ -52,6 +52,9 @@ const known = {
   model_error: () => [t("The model failed"), t("Ask again, or choose another model.")],
 };
 
+/** Adds what codes of a product's errors mean: {code: () => [title, advice]}. */
+export const know = (codes) => Object.assign(known, codes);
+
 /** {title, advice, said}: `said` is the server's own sentence, in English. */
 export function words(error) {
   if (error.code === undefined) console.error(error); // a fault of this page, not an answer

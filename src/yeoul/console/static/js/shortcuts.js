@@ -30,6 +30,8 @@ function onKey(event) {
     event.preventDefault();
     const answered = !document.dispatchEvent(new CustomEvent("yeoul:new", { cancelable: true }));
     if (!answered) open("a");
+  } else if (!document.dispatchEvent(new CustomEvent("yeoul:key", { cancelable: true, detail: key }))) {
+    event.preventDefault(); // a key of this page's own
   }
 }
 
