@@ -355,6 +355,12 @@ class Settings(BaseSettings):
     compatible_models: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Model names to list for provider `compatible`, comma-separated."
     )
+    compatible_image_models: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Which of them read images, comma-separated."
+    )
+    compatible_json_schema: bool = Field(
+        default=True, description="Whether that server keeps an answer to a JSON Schema, as most do."
+    )
     compatible_embedding_models: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="Names of models for embeddings to list for provider `compatible`, comma-separated.",
@@ -449,6 +455,7 @@ class Settings(BaseSettings):
         "allowed_hosts",
         "trusted_proxies",
         "compatible_models",
+        "compatible_image_models",
         "compatible_embedding_models",
         "worker_kinds",
         "vault_old_keys",

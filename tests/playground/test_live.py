@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from tests.conftest import Account
 from tests.playground.conftest import Ended, Execute, Json, messages, script
 from yeoul.core.base.errors import InvalidInput
 from yeoul.core.db.database import Database
-from yeoul.playground.live import decode, encode
+from yeoul.playground.cursors import TOLD, Cursor, decode
 
 Said = list[tuple[str, str, Json]]
 
@@ -54,7 +55,7 @@ async def test_every_iteration_to_its_end(address: str, account: Account, execut
     for _, kind, data in said:
         if kind in {"complete", "error"}:
             row: dict[str, Any] = rows[data["iteration"], data["model"]]
-            assert data == {"type": kind, "iteration": data["iteration"], **row}
+            assert data == {"type": kind, "iteration": data["iteration"], "case": 1, **row}
     assert said[-1][2]["status"] == "partial"
     assert said[-1][2]["completed_at"] == shown["execution"]["completed_at"]
 
@@ -146,13 +147,31 @@ async def test_deleted_while_watched(
 
 
 def test_cursors() -> None:
-    for seqs in ([0], [0, 0, 0], [1, 35, 36, 0], [2**62, 7]):
-        assert decode(encode(seqs), len(seqs)) == seqs
-    assert encode([0] * 400) == "." * 399
+    for seqs in ([0], [0, 0, 0], [1, 35, 36, 0], [2**56, 7], [TOLD, TOLD, 3, TOLD, 0, 0], [TOLD] * 5, [0, TOLD]):
+        assert decode(str(Cursor(seqs)), len(seqs)) == seqs
+    assert str(Cursor([0] * 1000)) == "*1000"
     assert decode(None, 3) == [0, 0, 0]
 
 
-@pytest.mark.parametrize("cursor", ["1", "1.2.3.4", "1.2.x!", "1.-2.3", "1.2.zzzzzzzzzzzzz"])
+def test_a_cursor_that_moves() -> None:
+    """Whatever order iterations begin and end in, it says the same as one written anew; and it stays short."""
+    chance = random.Random(7)
+    cursor, seqs, running, longest = Cursor([0] * 1000), [0] * 1000, list(range(8)), 0
+    while running:
+        number = chance.choice(running)
+        seqs[number] = chance.choice([seqs[number] + 1] * 9 + [TOLD]) if seqs[number] != 0 else 1
+        cursor.move(number, seqs[number])
+        if seqs[number] == TOLD:
+            running.remove(number)
+            running += [new for new in [max([*running, number]) + 1] if new < 1000 and seqs[new] == 0]
+        assert decode(str(cursor), 1000) == seqs
+        longest = max(longest, len(str(cursor)))
+    assert set(seqs) == {TOLD}
+    assert str(cursor) == "-*1000"
+    assert longest < 300
+
+
+@pytest.mark.parametrize("cursor", ["1", "1.2.3.4", "1.2.x!", "1.-2.3", "1.2.zzzzzzzzzzzzz", "*9", "-*2", "1.*99999"])
 async def test_a_cursor_of_something_else(
     cursor: str, client: httpx.AsyncClient, account: Account, execute: Execute
 ) -> None:

@@ -20,7 +20,11 @@ ROWS = {
     "streams": "owner_id = %(user)s",
     "events": "true",
     "playground_prompts": "owner_id = %(user)s",
+    "playground_images": "owner_id = %(user)s",
+    "playground_labels": "owner_id = %(user)s",
+    "playground_shares": "owner_id = %(user)s",
     "playground_executions": "owner_id = %(user)s",
+    "playground_cases": "owner_id = %(user)s",
     "playground_results": "owner_id = %(user)s",
     "schedules": "owner_id = %(user)s",
     "schedule_runs": "owner_id = %(user)s",
@@ -58,10 +62,14 @@ VALUES (%(user)s, 'POST', '/api/jobs', 'k', '', %(job)s, now() + interval '1 day
 INSERT INTO yeoul.schedules
   (id, owner_id, name, kind, input, priority, every_seconds, time_zone, missed, overlap, enabled)
 VALUES (%(id)s, %(user)s, 'n', 'test.echo', '{}', 5, 60, 'UTC', 'once', 'skip', true);
-INSERT INTO yeoul.playground_prompts (id, owner_id, user_prompt, selected_model)
-VALUES (%(id)s, %(user)s, 'p', 'fake/echo');
+INSERT INTO yeoul.playground_prompts (id, owner_id, family_id, version, user_prompt, selected_model)
+VALUES (%(id)s, %(user)s, %(id)s, 1, 'p', 'fake/echo');
+INSERT INTO yeoul.playground_images VALUES (%(id)s, 1, %(user)s, '');
+INSERT INTO yeoul.playground_labels VALUES (%(user)s, %(id)s, 'production', %(id)s);
+INSERT INTO yeoul.playground_shares VALUES (%(id)s, %(user)s, %(id)s);
 INSERT INTO yeoul.playground_executions (id, owner_id, prompt_id, iterations, models, stream, job_ids)
 VALUES (%(id)s, %(user)s, %(id)s, 1, '{fake/echo}', true, ARRAY[%(job)s::uuid]);
+INSERT INTO yeoul.playground_cases VALUES (%(id)s, 1, %(user)s, '{}');
 INSERT INTO yeoul.playground_results (id, owner_id, execution_id, iteration_number, model, job_id, status)
 VALUES (%(job)s, %(user)s, %(id)s, 1, 'fake/echo', %(job)s, 'completed');
 INSERT INTO yeoul.schedule_runs VALUES (%(id)s, now(), %(user)s, %(job)s)

@@ -13,7 +13,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 SERVICE_ONLY = {"queue_flow", "model_waits"}
 OWNER_COLUMNS = ("owner_id", "user_id")
 
-APP_FUNCTIONS = {"current_user_id", "submit_job", "cancel_job", "queue_place", "playground_cancel"}
+APP_FUNCTIONS = {
+    "current_user_id", "submit_job", "submit_jobs", "cancel_job", "queue_place", "playground_cancel",
+}  # fmt: skip
 
 
 def problems(connection: Connection) -> list[str]:

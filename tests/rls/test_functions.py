@@ -17,6 +17,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 SUBMIT = "SELECT id, owner_id, root_id, retry_of FROM yeoul.submit_job(%s, 'test.echo', '{}', 5, null, 3, %s, 100)"
 
+SUBMIT_MANY = "SELECT yeoul.submit_jobs(%s::uuid[], 'test.echo', '[{}, {}]', 5, 1, 3, 100)"
+
 
 @contextmanager
 def scope(seeded: Seeded, user_id: UUID | None) -> Iterator[Connection]:
@@ -57,6 +59,18 @@ def test_a_submitted_job_is_the_scopes(seeded: Seeded) -> None:
 def test_nobody_submits(seeded: Seeded) -> None:
     with scope(seeded, None) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="tenant scope"):
         connection.execute(SUBMIT, [new_id(), None])
+    with scope(seeded, None) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="tenant scope"):
+        connection.execute(SUBMIT_MANY, [[new_id()]])
+
+
+def test_jobs_submitted_together_are_the_scopes(seeded: Seeded) -> None:
+    with scope(seeded, seeded.other) as connection:
+        ids = [new_id(), new_id()]
+        with pytest.raises(psycopg.errors.RaiseException, match="1 ids, but 2 inputs"), connection.transaction():
+            connection.execute(SUBMIT_MANY, [ids[:1]])
+        connection.execute(SUBMIT_MANY, [ids])
+        rows = connection.execute("SELECT id, owner_id, root_id FROM yeoul.jobs ORDER BY id").fetchall()
+        assert rows == [(job_id, seeded.other, job_id) for job_id in ids]
 
 
 def test_only_ones_own_job_is_retried(seeded: Seeded, job: UUID) -> None:

@@ -188,6 +188,12 @@ def _percent(percent: float | None) -> str | None:
     return None if percent is None else f"{percent:.0f} %"
 
 
+def _not_before(job: JobOut) -> str | None:
+    if job.run_at is None:
+        return "held: it follows another job of the same work"
+    return local_time(job.run_at) if job.run_at > job.created_at else None
+
+
 def _took(job: JobOut) -> str:
     if job.started_at is None:
         return ""
@@ -205,7 +211,7 @@ def _print_job(job: JobOut) -> None:
         ("priority", str(job.priority)),
         ("attempt", f"{job.attempt} of {job.max_attempts}"),
         ("created", local_time(job.created_at)),
-        ("not before", local_time(job.run_at) if job.status == "queued" and job.run_at > job.created_at else None),
+        ("not before", _not_before(job) if job.status == "queued" else None),
         ("started", local_time(job.started_at)),
         ("finished", local_time(job.finished_at)),
         ("took", _took(job)),

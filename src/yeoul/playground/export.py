@@ -3,13 +3,16 @@
 import csv
 import io
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
 from yeoul.core.base import json
 from yeoul.core.runtime.services import Services
-from yeoul.playground import repository
-from yeoul.playground.errors import PromptNotFound
+from yeoul.playground import repository, service
+from yeoul.playground.checks import Check
+from yeoul.playground.checks import variables as variables_of
+from yeoul.playground.requests import CHECKS
 from yeoul.playground.schemas import PromptOut, ResultOut
 
 Format = Literal["json", "csv", "jsonl"]
@@ -24,13 +27,41 @@ MEDIA_TYPES: dict[Format, str] = {
     "jsonl": "application/x-ndjson",
 }
 COLUMNS = (
-    "execution_id", "iteration_number", "model", "status", "response_text", "input_tokens", "output_tokens",
-    "total_tokens", "cost_usd", "response_time_ms", "first_token_ms", "finish_reason", "error_code", "error_message",
-    "job_id", "created_at",
+    "execution_id", "iteration_number", "case_number", "model", "status", "response_text", "input_tokens",
+    "output_tokens", "total_tokens", "cached_tokens", "cost_usd", "judging_cost_usd", "response_time_ms",
+    "first_token_ms", "finish_reason", "error_code", "error_message", "job_id", "created_at",
 )  # fmt: skip
+"""Then one for each variable of the prompt and its checks, ``{{name}}``; and two for each check: verdict, why."""
+
+_VERDICTS = {True: "passed", False: "failed", None: "not judged"}
 
 # Cells that begin with one of these are formulas to a spreadsheet, also in their full width.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A result, and its case where its execution has any."""
+
+    result: ResultOut
+    case: dict[str, str] | None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        values = self.result.model_dump(mode="json")
+        return values if self.case is None else values | {"case": self.case}
+
+
+@dataclass(frozen=True)
+class _What:
+    """What is exported: a prompt, and executions of it with their ``id``, ``case_count`` and ``checks``."""
+
+    prompt: PromptOut
+    executions: list[Any]
+
+    @property
+    def checks(self) -> list[Check]:
+        return [check for one in self.executions for check in CHECKS.validate_python(one.checks)]
 
 
 async def export(services: Services, user_id: UUID, either: UUID, form: Format, *, bom: bool) -> AsyncGenerator[str]:
@@ -39,54 +70,59 @@ async def export(services: Services, user_id: UUID, either: UUID, form: Format, 
     No transaction is open while the client reads: results that come meanwhile may be in it or not.
     """
     async with services.database.as_user(user_id) as session:
-        found = await repository.prompt(session, either)
-        prompt = found or await repository.prompt_of(session, either)
-        if prompt is None:
-            raise PromptNotFound
-        shown = PromptOut.model_validate(prompt)
-        ids = [either] if found is None else await repository.execution_ids(session, prompt.id)
-    head, rows, tail = _FORMS[form](shown)
+        prompt = await service.prompt(session, either)
+        every = await repository.all_executions(session, prompt.id)
+        chosen = [one for one in every if either in {one.id, prompt.id}]
+        what = _What(PromptOut.model_validate(prompt), chosen)
+    head, rows, tail = _FORMS[form](what)
     yield (BOM if bom and form == "csv" else "") + head
     first = True
-    async for results in _batches(services, user_id, ids):
-        yield rows(results, first)
+    async for batch in _batches(services, user_id, what.executions):
+        yield rows(batch, first)
         first = False
     yield tail
 
 
-async def _batches(services: Services, user_id: UUID, ids: Sequence[UUID]) -> AsyncGenerator[list[ResultOut]]:
-    for execution_id in ids:
-        after: tuple[int, str] | None = None
+async def _batches(services: Services, user_id: UUID, executions: Sequence[Any]) -> AsyncGenerator[list[_Row]]:
+    for execution in executions:
+        after: tuple[int, int, str] | None = None
         while True:
             async with services.database.as_user(user_id) as session:
-                rows = await repository.results_after(session, execution_id, after, AT_A_TIME)
-                results = [ResultOut.model_validate(row) for row in rows]
+                found = await repository.results_after(session, execution.id, after, AT_A_TIME)
+                results = [ResultOut.model_validate(row) for row in found]
+                numbers = {one.case_number for one in results} if execution.case_count else set()
+                cases = await repository.cases_by_number(session, execution.id, numbers)
             if results:
-                yield results
-                after = results[-1].iteration_number, results[-1].model
+                yield [_Row(one, cases.get(one.case_number)) for one in results]
+                after = results[-1].iteration_number, results[-1].case_number, results[-1].model
             if len(results) < AT_A_TIME:
                 break
 
 
-_Rows = Callable[[list[ResultOut], bool], str]
+_Rows = Callable[[list[_Row], bool], str]
 
 
-def _json(prompt: PromptOut) -> tuple[str, _Rows, str]:
-    def rows(results: list[ResultOut], first: bool) -> str:  # noqa: FBT001  (one of two callers' places)
-        return ("" if first else ",\n") + ",\n".join(map(json.dumps, results))
+def _json(what: _What) -> tuple[str, _Rows, str]:
+    def rows(batch: list[_Row], first: bool) -> str:  # noqa: FBT001  (one of two callers' places)
+        return ("" if first else ",\n") + ",\n".join(json.dumps(one.shown) for one in batch)
 
-    return f'{{"prompt": {json.dumps(prompt)},\n"results": [\n', rows, "\n]}\n"
-
-
-def _jsonl(_: PromptOut) -> tuple[str, _Rows, str]:
-    return "", lambda results, _: "".join(json.dumps(one) + "\n" for one in results), ""
+    return f'{{"prompt": {json.dumps(what.prompt)},\n"results": [\n', rows, "\n]}\n"
 
 
-def _csv(_: PromptOut) -> tuple[str, _Rows, str]:
-    def rows(results: list[ResultOut], _: bool) -> str:  # noqa: FBT001  (the same)
-        return _lines([_row(one) for one in results])
+def _jsonl(_: _What) -> tuple[str, _Rows, str]:
+    return "", lambda batch, _: "".join(json.dumps(one.shown) + "\n" for one in batch), ""
 
-    return _lines([COLUMNS]), rows, ""
+
+def _csv(what: _What) -> tuple[str, _Rows, str]:
+    variables = list(dict.fromkeys([*what.prompt.variables, *variables_of(what.checks)]))
+    checks = list(dict.fromkeys(str(check.name) for check in what.checks))
+    head = [*COLUMNS, *(f"{{{{{name}}}}}" for name in variables)]
+    head += [f"{part}: {name}" for name in checks for part in ("check", "detail")]
+
+    def rows(batch: list[_Row], _: bool) -> str:  # noqa: FBT001  (the same)
+        return _lines([_cells(one, variables, checks) for one in batch])
+
+    return _lines([[_cell(name) for name in head]]), rows, ""
 
 
 _FORMS = {"json": _json, "jsonl": _jsonl, "csv": _csv}
@@ -98,10 +134,18 @@ def _lines(rows: Sequence[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def _row(result: ResultOut) -> list[Any]:
+def _cells(row: _Row, variables: Sequence[str], checks: Sequence[str]) -> list[Any]:
+    result = row.result
     tokens = result.tokens_used.model_dump() if result.tokens_used is not None else {}
     values = result.model_dump(mode="json") | {f"{name}_tokens": count for name, count in tokens.items()}
-    return [_cell(values.get(name)) for name in COLUMNS]
+    values["judging_cost_usd"] = None if result.judging is None else values["judging"]["cost_usd"]
+    cells = [values.get(name) for name in COLUMNS]
+    cells += [(row.case or {}).get(name) for name in variables]
+    found = {check.name: check for check in result.checks}
+    for name in checks:
+        check = found.get(name)
+        cells += [None, None] if check is None else [_VERDICTS[check.passed], check.detail]
+    return [_cell(cell) for cell in cells]
 
 
 def _cell(value: object) -> object:

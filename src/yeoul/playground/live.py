@@ -2,15 +2,15 @@
 
 ::
 
-    {"type": "started",  iteration, model, attempt}
-    {"type": "chunk",    iteration, model, seq, content}
-    {"type": "retrying", iteration, model, attempt, in_seconds, error}   what it has said is void
-    {"type": "reset",    iteration, model}                               the same: it is told again from its start
-    {"type": "complete", iteration, model, …result}
-    {"type": "error",    iteration, model, …result}
+    {"type": "started",  iteration, case, model, attempt}
+    {"type": "chunk",    iteration, case, model, seq, content}
+    {"type": "retrying", iteration, case, model, attempt, in_seconds, error}   what it has said is void
+    {"type": "reset",    iteration, case, model}                               the same: it is told again from its start
+    {"type": "complete", iteration, case, model, …result}
+    {"type": "error",    iteration, case, model, …result}
     {"type": "end",      execution_id, status, completed_at}
 
-A cursor is the seq of each iteration's last event, in base 36, joined by dots; nothing stands for 0.
+Cursors are in ``cursors.py``.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -20,25 +20,22 @@ from typing import Any
 from uuid import UUID
 
 from yeoul.core.base import json
-from yeoul.core.base.errors import InvalidInput
 from yeoul.core.events.merged import Merged
 from yeoul.core.events.schemas import TERMINAL, Event
 from yeoul.core.runtime.services import Services
-from yeoul.playground import repository, service
+from yeoul.playground import repository, statuses
+from yeoul.playground.cursors import FIRST_AGE, TOLD, Cursor, decode
 from yeoul.playground.schemas import ExecutionOut, ResultOut
-
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_LONGEST_SEQ = 13
-_GONE = 1
-"""The cursor of an iteration whose events are past their time, once its result has been told."""
 
 
 @dataclass
 class _Lane:
     job_id: UUID
     iteration: int
+    case: int
     model: str
-    seq: int
+    number: int
+    """Its place among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +55,7 @@ class Live:
         self._user_id = user_id
         self._lanes = lanes
         self._by_job = {lane.job_id: lane for lane in lanes}
+        self._cursor = Cursor([0] * len(lanes))
         self._cursors: list[tuple[UUID, int]] = []
         self._reset: list[_Lane] = []
         self._told: list[_Lane] = []
@@ -85,26 +83,29 @@ class Live:
             unfinished = await repository.unfinished(session, ids)
             spans = await repository.spans(session, ids)
         given = decode(after, len(ids))
+        self._cursor = Cursor(given)
         for lane, seq in zip(self._lanes, given, strict=True):
             base, last = spans.get(lane.job_id, (0, 0))
-            lane.seq = seq
-            if lane.job_id not in unfinished and last in {seq, 0}:
-                if seq == 0:
+            if lane.job_id not in unfinished and (last in {0, seq} or (seq == TOLD and last < FIRST_AGE)):
+                if last == 0 and seq != TOLD:  # its events are past their time
                     self._told.append(lane)
                 continue
-            if seq > last or 0 < seq < base:
+            begin = seq
+            if seq > last or (seq < base and seq != 0):  # of the time that a restore undid
                 self._reset.append(lane)
-                lane.seq = 0
-            self._cursors.append((lane.job_id, lane.seq))
+                begin = 0
+                self._cursor.move(lane.number, begin)
+            self._cursors.append((lane.job_id, begin))
         self.over = after is not None and not self._cursors and not self._told
 
     async def _translated(self, events: list[Event]) -> list[Message]:
-        ended = [self._by_job[event.stream_id] for event in events if event.type in TERMINAL]
-        results = await self._results(ended)
+        results = await self._results([self._by_job[event.stream_id] for event in events if event.type in TERMINAL])
         messages = []
         for event in events:
             lane = self._by_job[event.stream_id]
-            lane.seq = event.seq if event.seq is not None else lane.seq
+            if event.seq is not None:
+                ended = event.type in TERMINAL and event.seq < FIRST_AGE
+                self._cursor.move(lane.number, TOLD if ended else event.seq)
             if event.type in TERMINAL:
                 messages.append(self._result(lane, results))
             elif (said := _said(event)) is not None:
@@ -115,7 +116,7 @@ class Live:
         results = await self._results(lanes)
         messages = []
         for lane in lanes:
-            lane.seq = _GONE
+            self._cursor.move(lane.number, TOLD)
             messages.append(self._result(lane, results))
         return messages
 
@@ -135,8 +136,8 @@ class Live:
         return self._message(lane, "complete" if result.status == "completed" else "error", data)
 
     def _message(self, lane: _Lane, kind: str, data: dict[str, Any]) -> Message:
-        cursor = encode([one.seq for one in self._lanes])
-        return Message(cursor, kind, {"type": kind, "iteration": lane.iteration, "model": lane.model, **data})
+        which = {"iteration": lane.iteration, "case": lane.case, "model": lane.model}
+        return Message(str(self._cursor), kind, {"type": kind, **which, **data})
 
     async def _end(self) -> Message:
         async with self._services.database.as_user(self._user_id) as session:
@@ -144,14 +145,15 @@ class Live:
             shown = None if found is None else ExecutionOut.model_validate(found).model_dump(mode="json")
         status = {name: None if shown is None else shown[name] for name in ("status", "completed_at")}
         data = {"type": "end", "execution_id": str(self.execution_id), **status}
-        return Message(encode([one.seq for one in self._lanes]), "end", data)
+        return Message(str(self._cursor), "end", data)
 
 
 async def follow(services: Services, user_id: UUID, either: UUID, after: str | None) -> Live:
     """A reader of an execution (or a prompt's latest), from its start or after a cursor. Raises ``PromptNotFound``."""
     async with services.database.as_user(user_id) as session:
-        found = await service.execution(session, either)
-    live = Live(services, user_id, found.id, [_Lane(*lane, seq=0) for lane in service.lanes(found)])
+        found = await statuses.execution(session, either)
+    lanes = [_Lane(*lane, number=number) for number, lane in enumerate(statuses.lanes(found))]
+    live = Live(services, user_id, found.id, lanes)
     await live.open(after)
     return live
 
@@ -163,30 +165,9 @@ def _said(event: Event) -> tuple[str, dict[str, Any]] | None:
         return "started", json.loads(event.data)
     if event.type == "retrying":
         told = json.loads(event.data)
+        if told["void_after"]:  # the answer stands, and is judged again
+            return None
         return "retrying", {name: told[name] for name in ("attempt", "in_seconds", "error")}
     if event.type == "reset":
         return "reset", {}
     return None
-
-
-def encode(seqs: Sequence[int]) -> str:
-    """A cursor."""
-    return ".".join(map(_base36, seqs))
-
-
-def decode(cursor: str | None, count: int) -> list[int]:
-    """The seqs of a cursor; raises ``InvalidInput``."""
-    if not cursor:
-        return [0] * count
-    parts = cursor.split(".")
-    if len(parts) != count or any(len(part) > _LONGEST_SEQ - 1 or set(part) - set(_DIGITS) for part in parts):
-        raise InvalidInput("This cursor is not one of this execution's; start again without it.")
-    return [int(part, 36) if part else 0 for part in parts]
-
-
-def _base36(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits

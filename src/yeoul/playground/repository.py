@@ -1,15 +1,16 @@
 """The playground's SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, or_, select, text, tuple_
+from sqlalchemy import Row, RowMapping, delete, func, insert, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from yeoul.core.jobs.tables import Job
-from yeoul.playground.tables import Execution, Prompt, Result
+from yeoul.playground.tables import Case, Execution, Image, Prompt, Result
 
 _CANCEL = text("SELECT id, status FROM yeoul.playground_cancel(:id)")
 
@@ -18,31 +19,60 @@ _SPANS = text("""
     WHERE stream_id = ANY (:ids) GROUP BY stream_id
 """)
 
-# What a later attempt says goes in place of what an earlier one said.
+# What a later attempt says goes in place of what an earlier one said, but for what a finished step had said.
 _CHARACTERS = text("""
     SELECT e.stream_id, sum(length(e.data ->> 'delta'))::int AS characters FROM yeoul.events e
-    WHERE e.stream_id = ANY (:ids) AND e.type = 'text'
-        AND e.seq > coalesce((SELECT max(r.seq) FROM yeoul.events r
-                              WHERE r.stream_id = e.stream_id AND r.type = 'retrying'), 0)
+    WHERE e.stream_id = ANY (:ids) AND e.type = 'text' AND NOT EXISTS (
+        SELECT FROM yeoul.events r WHERE r.stream_id = e.stream_id AND r.type = 'retrying' AND r.seq > e.seq
+            AND e.seq > (r.data ->> 'void_after')::bigint)
     GROUP BY e.stream_id
 """)
 
+# Answers agree with others to the same case: the most frequent one of each case, over all answers.
 _STATISTICS = text("""
-    SELECT model, count(*) AS count, count(*) FILTER (WHERE status = 'completed') AS completed,
-           count(*) FILTER (WHERE status = 'error') AS errors,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY response_time_ms) FILTER (WHERE status = 'completed') AS p50_ms,
-           percentile_cont(0.95) WITHIN GROUP (ORDER BY response_time_ms) FILTER (WHERE status = 'completed') AS p95_ms,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY first_token_ms) FILTER (WHERE status = 'completed')
-               AS first_token_ms,
+    WITH r AS (
+        SELECT *, status = 'completed' AS good,
+               count(*) OVER (PARTITION BY model, status, case_number, md5(response_text)) AS same,
+               NOT jsonb_path_exists(checks, '$[*] ? (@.passed != true)') AS passed
+        FROM yeoul.playground_results WHERE execution_id = :id
+    ), agreeing AS (
+        SELECT model, sum(most)::float8 / sum(answers) AS agreement
+        FROM (SELECT model, max(same) AS most, count(*) AS answers FROM r WHERE good GROUP BY model, case_number) c
+        GROUP BY model
+    )
+    SELECT r.model, count(*) AS count, count(*) FILTER (WHERE good) AS completed,
+           count(*) FILTER (WHERE NOT good) AS errors,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY response_time_ms) FILTER (WHERE good) AS p50_ms,
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY response_time_ms) FILTER (WHERE good) AS p95_ms,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY first_token_ms) FILTER (WHERE good) AS first_token_ms,
            sum((tokens_used ->> 'input')::bigint) AS input_tokens,
            sum((tokens_used ->> 'output')::bigint) AS output_tokens,
-           sum(cost_usd) AS cost_usd, max(same)::float8 / nullif(count(*) FILTER (WHERE status = 'completed'), 0)
-               AS agreement
-    FROM (SELECT *, count(*) FILTER (WHERE status = 'completed')
-                      OVER (PARTITION BY model, status, md5(response_text)) AS same
-          FROM yeoul.playground_results WHERE execution_id = :id) r
-    GROUP BY model
+           sum(cost_usd) AS cost_usd,
+           a.agreement,
+           CASE WHEN bool_or(checks <> '[]') THEN
+               (count(*) FILTER (WHERE good AND passed))::float8 / nullif(count(*) FILTER (WHERE good), 0)
+           END AS pass_rate
+    FROM r LEFT JOIN agreeing a ON a.model = r.model
+    GROUP BY r.model, a.agreement
 """)
+
+_TALLIES = text("""
+    SELECT r.model, c ->> 'name' AS name, count(*) FILTER (WHERE c -> 'passed' = 'true') AS passed, count(*) AS of
+    FROM yeoul.playground_results r CROSS JOIN LATERAL jsonb_array_elements(r.checks) WITH ORDINALITY x(c, n)
+    WHERE r.execution_id = :id AND r.status = 'completed' GROUP BY 1, 2 ORDER BY min(x.n)
+""")
+
+_SPENT = text("SELECT sum(cost_usd) FROM yeoul.playground_results WHERE execution_id = :id")
+
+_LOCK_FAMILY = text("SELECT pg_advisory_xact_lock(hashtextextended('playground family ' || :family_id, 0))")
+
+_COPY_CASES = text("""
+    INSERT INTO yeoul.playground_cases (execution_id, number, owner_id, given)
+    SELECT :made, number, owner_id, given FROM yeoul.playground_cases WHERE execution_id = :before
+""")
+
+
+_ORDER = (Result.iteration_number, Result.case_number, Result.model)
 
 
 async def prompt(session: AsyncSession, prompt_id: UUID) -> Prompt | None:
@@ -50,10 +80,40 @@ async def prompt(session: AsyncSession, prompt_id: UUID) -> Prompt | None:
     return await session.get(Prompt, prompt_id)
 
 
+async def lock_family(session: AsyncSession, family_id: UUID) -> None:
+    """Has everybody else who gives versions numbers or labels wait until the transaction ends."""
+    await session.execute(_LOCK_FAMILY, {"family_id": str(family_id)})
+
+
+async def next_version(session: AsyncSession, family_id: UUID) -> int:
+    """The number of a family's next version; until the transaction ends, nobody else gets one."""
+    await lock_family(session, family_id)
+    last = await session.scalar(select(func.max(Prompt.version)).where(Prompt.family_id == family_id))
+    return (last or 0) + 1
+
+
+async def image(session: AsyncSession, prompt_id: UUID, number: int) -> Image | None:
+    """The data of a prompt's image."""
+    return await session.get(Image, (prompt_id, number))
+
+
+async def images(session: AsyncSession, prompt_id: UUID) -> Sequence[Image]:
+    """The data of all of a prompt's images, in their order."""
+    query = select(Image).where(Image.prompt_id == prompt_id).order_by(Image.number)
+    return (await session.scalars(query)).all()
+
+
 async def prompt_of(session: AsyncSession, execution_id: UUID) -> Prompt | None:
     """The prompt of an execution."""
     found: Prompt | None = await session.scalar(select(Prompt).join(Execution).where(Execution.id == execution_id))
     return found
+
+
+async def execution_with_prompt(session: AsyncSession, execution_id: UUID) -> tuple[Execution, Prompt] | None:
+    """An execution and its prompt."""
+    query = select(Execution, Prompt).join(Prompt, Prompt.id == Execution.prompt_id).where(Execution.id == execution_id)
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 async def execution(session: AsyncSession, either: UUID) -> Execution | None:
@@ -81,6 +141,7 @@ async def history(
     if search:
         query = query.where(
             or_(
+                Prompt.name.icontains(search, autoescape=True),
                 Prompt.user_prompt.icontains(search, autoescape=True),
                 Prompt.system_prompt.icontains(search, autoescape=True),
                 Prompt.selected_model.icontains(search, autoescape=True),
@@ -114,7 +175,7 @@ async def results(session: AsyncSession, execution_id: UUID) -> Sequence[Result]
     query = (
         select(Result)
         .where(Result.execution_id == execution_id)
-        .order_by(Result.iteration_number, func.array_position(_models(execution_id), Result.model))
+        .order_by(Result.iteration_number, Result.case_number, func.array_position(_models(execution_id), Result.model))
     )
     return (await session.scalars(query)).all()
 
@@ -128,30 +189,78 @@ async def results_by_id(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID
     return {one.id: one for one in await session.scalars(select(Result).where(Result.id.in_(ids)))}
 
 
-async def execution_ids(session: AsyncSession, prompt_id: UUID) -> Sequence[UUID]:
-    """Every execution of a prompt, oldest first."""
-    query = select(Execution.id).where(Execution.prompt_id == prompt_id).order_by(Execution.id)
-    return (await session.scalars(query)).all()
+async def all_executions(session: AsyncSession, prompt_id: UUID) -> list[Row[tuple[UUID, int, list[dict[str, Any]]]]]:
+    """Every execution of a prompt, oldest first: its ``id``, ``case_count`` and ``checks``."""
+    query = select(Execution.id, Execution.case_count, Execution.checks).where(Execution.prompt_id == prompt_id)
+    return list(await session.execute(query.order_by(Execution.id)))
 
 
 async def results_after(
-    session: AsyncSession, execution_id: UUID, after: tuple[int, str] | None, limit: int
+    session: AsyncSession, execution_id: UUID, after: tuple[int, int, str] | None, limit: int
 ) -> Sequence[Result]:
-    """An execution's results in the order of iteration and model, after one."""
-    query = (
-        select(Result)
-        .where(Result.execution_id == execution_id)
-        .order_by(Result.iteration_number, Result.model)
-        .limit(limit)
-    )
+    """An execution's results in the order of iteration, case and model, after one."""
+    query = select(Result).where(Result.execution_id == execution_id).order_by(*_ORDER).limit(limit)
     if after is not None:
-        query = query.where(tuple_(Result.iteration_number, Result.model) > tuple_(*after))
+        query = query.where(tuple_(*_ORDER) > tuple_(*after))
     return (await session.scalars(query)).all()
 
 
-async def statistics(session: AsyncSession, execution_id: UUID) -> list[Row[Any]]:
+async def statistics(session: AsyncSession, execution_id: UUID) -> Sequence[RowMapping]:
     """The results of each model in numbers."""
-    return list(await session.execute(_STATISTICS, {"id": execution_id}))
+    return (await session.execute(_STATISTICS, {"id": execution_id})).mappings().all()
+
+
+async def tallies(session: AsyncSession, execution_id: UUID) -> list[Row[Any]]:
+    """How many answers of each model passed each check."""
+    return list(await session.execute(_TALLIES, {"id": execution_id}))
+
+
+async def spent(session: AsyncSession, execution_id: UUID) -> Decimal:
+    """What an execution's results have cost, as far as that is known."""
+    return await session.scalar(_SPENT, {"id": execution_id}) or Decimal(0)
+
+
+async def add_cases(session: AsyncSession, found: Execution, cases: Sequence[dict[str, str]]) -> None:
+    """Adds an execution's cases."""
+    rows = [
+        {"execution_id": found.id, "number": number, "owner_id": found.owner_id, "given": case}
+        for number, case in enumerate(cases, 1)
+    ]
+    await session.execute(insert(Case), rows)
+
+
+async def copy_cases(session: AsyncSession, before: UUID, made: UUID) -> None:
+    """Gives an execution the cases of another."""
+    await session.execute(_COPY_CASES, {"before": before, "made": made})
+
+
+async def case(session: AsyncSession, execution_id: UUID, number: int) -> dict[str, str] | None:
+    """One case of an execution; null when it has none of this number."""
+    found = await session.get(Case, (execution_id, number))
+    return None if found is None else found.given
+
+
+async def cases_by_number(
+    session: AsyncSession, execution_id: UUID, numbers: Collection[int]
+) -> dict[int, dict[str, str]]:
+    """Some of an execution's cases."""
+    if not numbers:
+        return {}
+    query = select(Case.number, Case.given).where(Case.execution_id == execution_id, Case.number.in_(numbers))
+    return {row.number: row.given for row in await session.execute(query)}
+
+
+async def cases(session: AsyncSession, execution_id: UUID) -> list[dict[str, str]]:
+    """An execution's cases, in their order."""
+    query = select(Case.given).where(Case.execution_id == execution_id).order_by(Case.number)
+    return list((await session.scalars(query)).all())
+
+
+async def iteration(session: AsyncSession, found: Execution, either: UUID) -> Job | None:
+    """The latest job of one of an execution's iterations, by the iteration's id or a job's of it."""
+    query = select(Job).where(Job.root_id.in_(select(Job.root_id).where(or_(Job.id == either, Job.root_id == either))))
+    found_jobs = await session.scalars(query.where(Job.root_id.in_(found.job_ids)).order_by(Job.id.desc()).limit(1))
+    return found_jobs.one_or_none()
 
 
 async def unfinished(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Job]:

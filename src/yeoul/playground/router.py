@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 from starlette.responses import StreamingResponse
 
 from yeoul.core.auth.dependencies import CurrentPrincipal
@@ -18,8 +18,10 @@ from yeoul.core.base.pagination import Limit, Page
 from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.jobs import idempotency
 from yeoul.core.runtime.dependencies import CurrentServices
-from yeoul.playground import export, live, service, snippets
-from yeoul.playground.schemas import Execute, HistoryItem, PromptDetail, Started, StatusOut
+from yeoul.playground import cases, executing, export, live, questions, service, snippets, statuses
+from yeoul.playground.cases import MOST_CASES
+from yeoul.playground.requests import MOST_IMAGES, Execute
+from yeoul.playground.schemas import HistoryItem, PromptDetail, Started, StatusOut
 
 router = APIRouter(prefix="/api/prompts", tags=["playground"])
 
@@ -30,6 +32,7 @@ IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=255, description="The same key twice makes one execution.")
 ]
 Cursor = Annotated[str | None, Query(max_length=LONGEST_CURSOR, description="The id of the last event you hold.")]
+ImageNumber = Annotated[int, Path(ge=1, le=MOST_IMAGES)]
 LastEventId = Annotated[
     str | None, Header(max_length=LONGEST_CURSOR, description="What browsers send instead of `after`.")
 ]
@@ -47,7 +50,7 @@ async def execute(
     """Executes a new prompt: prompt, execution and all its jobs are there when this answers, or none."""
     key = await _key(request, principal, idempotency_key)
     async with services.database.as_user(principal.user_id, role=principal.role) as session:
-        started, again = await service.execute(session, services, principal.user_id, body, key)
+        started, again = await executing.execute(session, services, principal.user_id, body, key)
     return _located(response, started, again=again)
 
 
@@ -66,8 +69,14 @@ async def execute_again(
     """
     key = await _key(request, principal, idempotency_key)
     async with services.database.as_user(principal.user_id, role=principal.role) as session:
-        started, again = await service.replay(session, services, principal.user_id, prompt_id, key)
+        started, again = await executing.replay(session, services, principal.user_id, prompt_id, key)
     return _located(response, started, again=again)
+
+
+@router.post("/cases", openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {}}}})
+async def read_cases(request: Request, _: CurrentPrincipal) -> cases.Table:
+    """Reads a CSV file of cases: UTF-8, separated by commas, semicolons or tabs. Its first row names the variables."""
+    return cases.parse(await request.body())
 
 
 @router.get("")
@@ -103,7 +112,7 @@ async def delete_prompt(prompt_id: UUID, principal: CurrentPrincipal, services: 
 async def read_status(prompt_id: UUID, principal: CurrentPrincipal, services: CurrentServices) -> StatusOut:
     """An execution: its results so far, how far the others are, and each model in numbers."""
     async with services.database.as_user(principal.user_id) as session:
-        return await service.status(session, prompt_id)
+        return await statuses.status(session, prompt_id)
 
 
 @router.post("/{prompt_id}/cancel")
@@ -112,7 +121,28 @@ async def cancel(prompt_id: UUID, principal: CurrentPrincipal, services: Current
     async with services.database.as_user(principal.user_id) as session:
         await service.cancel(session, services, prompt_id)
     async with services.database.as_user(principal.user_id) as session:
-        return await service.status(session, prompt_id)
+        return await statuses.status(session, prompt_id)
+
+
+@router.post("/{prompt_id}/iterations/{iteration_id}/cancel")
+async def cancel_iteration(
+    prompt_id: UUID, iteration_id: UUID, principal: CurrentPrincipal, services: CurrentServices
+) -> StatusOut:
+    """Cancels one iteration, by a result's id or a job's, and says how its execution stands."""
+    async with services.database.as_user(principal.user_id) as session:
+        execution_id = await service.cancel_iteration(session, services, prompt_id, iteration_id)
+    async with services.database.as_user(principal.user_id) as session:
+        return await statuses.status(session, execution_id)
+
+
+@router.get("/{prompt_id}/images/{number}", response_class=Response)
+async def read_image(
+    prompt_id: UUID, number: ImageNumber, principal: CurrentPrincipal, services: CurrentServices
+) -> Response:
+    """An image of a prompt, from 1."""
+    async with services.database.as_user(principal.user_id) as session:
+        media_type, data = await service.image(session, prompt_id, number)
+    return Response(data, media_type=media_type, headers={"Cache-Control": "private, max-age=86400, immutable"})
 
 
 @router.get("/{prompt_id}/events", response_class=EventStreamResponse)
@@ -146,7 +176,7 @@ def _frame(message: live.Message) -> str:
 
 
 @router.get("/{prompt_id}/code")
-async def read_code(
+async def read_code(  # noqa: PLR0913, PLR0917  (its query parameters)
     prompt_id: UUID,
     request: Request,
     principal: CurrentPrincipal,
@@ -155,11 +185,12 @@ async def read_code(
     client: Annotated[snippets.Client | None, Query(description="`openai` or `httpx`; `openai` or `fetch`.")] = None,
     target: Annotated[snippets.Target, Query(description="This installation, or the model's provider.")] = "gateway",
     model: Annotated[str | None, Query(max_length=200, description="One of the execution's models.")] = None,
+    case: Annotated[int, Query(ge=1, le=MOST_CASES, description="Which of the execution's cases it asks.")] = 1,
 ) -> snippets.Snippet:
     """A program that asks the same. It holds no key: those are read from the environment."""
     gateway_url = f"{(services.settings.public_url or str(request.base_url)).rstrip('/')}/v1"
     async with services.database.as_user(principal.user_id) as session:
-        question = await service.question(session, prompt_id, model, gateway_url)
+        question = await questions.question(session, prompt_id, model, case, gateway_url)
     return snippets.write(question, language, client, target)
 
 

@@ -1,52 +1,18 @@
-"""What clients send and get. Names are those of the tables."""
+"""What clients get. Names are those of the tables."""
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from yeoul.core.jobs.schemas import JobError, Progress
-from yeoul.core.llm.schemas import DEFAULT_MODEL, Parameters, Text
-
-MOST_ITERATIONS = 50
-MOST_MODELS = 8
 
 ExecutionStatus = Literal["started", "running", "completed", "partial", "failed", "canceled"]
 """``partial``: some answered, some failed. ``canceled``: some were canceled, what the others gave is kept."""
 
 ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "canceled"})
-
-ModelId = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-def _each_once(models: list[str]) -> list[str]:
-    return list(dict.fromkeys(models))
-
-
-class Execute(BaseModel):
-    """A prompt, and how often to ask which models. ``models`` asks several, side by side, in place of one."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    system_prompt: Text | None = None
-    user_prompt: Annotated[Text, Field(min_length=1)]
-    selected_model: ModelId = DEFAULT_MODEL
-    models: Annotated[list[ModelId], AfterValidator(_each_once)] | None = Field(
-        default=None, min_length=1, max_length=MOST_MODELS, description="Up to 8, instead of `selected_model` alone."
-    )
-    parameters: Annotated[Parameters, BeforeValidator(lambda value: {} if value is None else value)] = Field(
-        default_factory=Parameters
-    )
-    iterations: int = Field(default=1, ge=1, le=MOST_ITERATIONS, description="How often each model is asked.")
-    concurrency: int | None = Field(
-        default=None,
-        ge=1,
-        le=MOST_ITERATIONS * MOST_MODELS,
-        description="At most so many at a time; null: as many as the workers have room for.",
-    )
-    stream: bool = Field(default=True, description="False: answers arrive whole, without chunks.")
 
 
 class Started(BaseModel):
@@ -57,41 +23,54 @@ class Started(BaseModel):
     status: Literal["started"] = "started"
 
 
-class IterationInput(BaseModel):
-    """The input of a job ``playground.iteration``: which one it is. The prompt is read when it runs."""
+class ImageOut(BaseModel):
+    """An image of a prompt, without its data: ``GET /api/prompts/{id}/images/{number}`` has that, from 1."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    execution_id: UUID
-    iteration_number: int
-    model: str
-    stream: bool
+    media_type: str
+    bytes: int
 
 
-class PromptOut(BaseModel):
-    """A prompt."""
+class PromptText(BaseModel):
+    """What a prompt says, whosever it is."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: UUID
+    name: str | None
     system_prompt: str | None
     user_prompt: str
     parameters: dict[str, Any]
+    response_schema: dict[str, Any] | None
+    variables: list[str]
+    images: list[ImageOut]
     selected_model: str
+
+
+class PromptOut(PromptText):
+    """A prompt: one version of a family, which is called by the id of its first version."""
+
+    id: UUID
+    family_id: UUID
+    version: int
+    labels: list[str]
     created_at: datetime
     updated_at: datetime
 
 
-class ExecutionOut(BaseModel):
-    """An execution. Times are UTC."""
+class ExecutionText(BaseModel):
+    """How a prompt is executed, whosever it is. Times are UTC."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: UUID
-    prompt_id: UUID
     iterations: int
     models: list[str]
+    case_count: int
+    cases: list[dict[str, str]] | None = Field(
+        default=None, description="Null in lists of executions, which may have 200 each: see `case_count`."
+    )
+    checks: list[dict[str, Any]]
     concurrency: int | None
+    timeout_seconds: int | None
+    max_cost_usd: Decimal | None
     stream: bool
     status: ExecutionStatus
     cancel_requested: bool
@@ -101,27 +80,56 @@ class ExecutionOut(BaseModel):
     updated_at: datetime
 
 
+class ExecutionOut(ExecutionText):
+    """An execution."""
+
+    id: UUID
+    prompt_id: UUID
+
+
 class TokensUsed(BaseModel):
-    """Tokens of one answer."""
+    """Tokens of one answer, those of its judges not among them."""
 
     input: int
     output: int
     total: int
+    cached: int | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Of the input, what the provider took from its cache; left out when it does not say.",
+    )
 
 
-class ResultOut(BaseModel):
-    """How one iteration of one model ended. ``response_time_ms`` of an error: of its last attempt."""
+class Judging(BaseModel):
+    """What the judges of one answer used. Null: unknown."""
+
+    input: int | None
+    output: int | None
+    cost_usd: Decimal | None
+
+
+class CheckOut(BaseModel):
+    """What a check found. ``passed`` is null when it could not be judged; ``detail`` says why, or what it found."""
+
+    name: str
+    type: str
+    passed: bool | None
+    detail: str | None
+
+
+class ResultText(BaseModel):
+    """How one iteration of one model ended, whosever it is. ``response_time_ms`` of an error: of its last attempt."""
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: UUID
-    execution_id: UUID
     iteration_number: int
+    case_number: int = Field(description="1 where there are no cases.")
     model: str
-    job_id: UUID
     response_text: str | None
     tokens_used: TokensUsed | None
-    cost_usd: Decimal | None
+    cost_usd: Decimal | None = Field(description="Of the answer and its judges; null: unknown.")
+    judging: Judging | None = Field(description="What judges took of it; null: nobody judged.")
+    checks: list[CheckOut]
     response_time_ms: int | None
     first_token_ms: int | None
     finish_reason: str | None
@@ -132,15 +140,29 @@ class ResultOut(BaseModel):
     updated_at: datetime
 
 
-class Pending(BaseModel):
+class ResultOut(ResultText):
+    """How one iteration of one model ended."""
+
+    id: UUID
+    execution_id: UUID
+    job_id: UUID
+
+
+class PendingText(BaseModel):
+    """An iteration that has not ended, whosever it is."""
+
+    iteration_number: int
+    case_number: int
+    model: str
+    status: Literal["queued", "running"]
+    characters: int = Field(description="Of the answer so far.")
+
+
+class Pending(PendingText):
     """An iteration that has not ended. ``error``: why its last attempt failed, when it is tried again."""
 
     job_id: UUID
-    iteration_number: int
-    model: str
-    status: Literal["queued", "running"]
     attempt: int
-    characters: int = Field(description="Of the answer so far.")
     progress: Progress | None
     error: JobError | None
     started_at: datetime | None
@@ -160,6 +182,16 @@ class ModelStatistics(BaseModel):
     output_tokens: int | None
     cost_usd: Decimal | None
     agreement: float | None = Field(description="The share of its answers that are the same, to the letter.")
+    pass_rate: float | None = Field(description="The share of its answers that passed every check; null: no checks.")
+    checks: list["CheckTally"]
+
+
+class CheckTally(BaseModel):
+    """How many of a model's answers passed a check."""
+
+    name: str
+    passed: int
+    of: int
 
 
 class StatusOut(BaseModel):

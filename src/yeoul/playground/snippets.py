@@ -1,12 +1,13 @@
 """A prompt as a program: the same question, asked from a shell, Python or JavaScript.
 
-No snippet holds a secret: keys are read from the environment. Texts are written as JSON, whose strings are literals in
+No snippet holds a secret: keys are read from the environment. Values are written as JSON, whose strings are literals in
 Python and JavaScript too; the shell gets it in a quoted here-document, in which nothing is expanded.
 """
 
+import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,10 @@ CLIENTS: Mapping[Language, tuple[Client, ...]] = {
 _PLAIN_URL = re.compile(r"https?://[A-Za-z0-9.:_\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 """It stands in programs as it is, and comes from a request's Host."""
 
+MOST_IMAGE_BYTES = 262_144
+"""Images stand in the program itself, so that it needs no other file."""
+
+_PROTOTYPE = '"__proto__"'
 _INSTALL = {
     ("python", "openai"): "pip install openai",
     ("python", "httpx"): "pip install httpx",
@@ -43,12 +48,15 @@ class _Door:
     url: str
     prefix: str
     max_tokens: str = "max_tokens"
+    schemas: bool = True
+    """Whether it keeps to ``response_format``."""
+    images: bool = True
 
 
 # All of them speak OpenAI's chat completions.
 _PROVIDERS = {
     "openai": _Door("https://api.openai.com/v1", "OPENAI", max_tokens="max_completion_tokens"),
-    "anthropic": _Door("https://api.anthropic.com/v1", "ANTHROPIC"),
+    "anthropic": _Door("https://api.anthropic.com/v1", "ANTHROPIC", schemas=False),
     "gemini": _Door("https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI"),
     "perplexity": _Door("https://api.perplexity.ai", "PERPLEXITY"),
 }
@@ -68,6 +76,14 @@ class Snippet(BaseModel):
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image that is shown with the question."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked: ``model`` is a full id, ``gateway_url`` this installation's ``/v1``."""
 
@@ -76,6 +92,8 @@ class Question:
     parameters: Mapping[str, Any]
     model: str
     gateway_url: str
+    response_schema: Mapping[str, Any] | None = None
+    pictures: Sequence[Picture] = ()
 
 
 def write(question: Question, language: Language, client: Client | None, target: Target) -> Snippet:
@@ -87,11 +105,12 @@ def write(question: Question, language: Language, client: Client | None, target:
     provider, _, name = question.model.partition("/")
     if not _PLAIN_URL.fullmatch(question.gateway_url):
         raise NoSuchSnippet("This server does not know its own address. Set YEOUL_PUBLIC_URL.")
-    door, model = _Door(question.gateway_url, "YEOUL"), question.model
+    door, model = _Door(question.gateway_url, "YEOUL", schemas=False, images=False), question.model
     if target == "provider":
         if provider not in _PROVIDERS:
             raise NoSuchSnippet(f"`{question.model}` is this installation's own model: choose the target `gateway`.")
         door, model = _PROVIDERS[provider], name
+    _refuse(question, door)
     code = _WRITERS[language, chosen](door, _body(question, model, door))
     return Snippet(
         language=language,
@@ -105,18 +124,52 @@ def write(question: Question, language: Language, client: Client | None, target:
     )
 
 
+def _refuse(question: Question, door: _Door) -> None:
+    """Raises ``NoSuchSnippet`` where the program would ask something else than the prompt."""
+    if question.response_schema is not None and _PROTOTYPE in json.dumps(question.response_schema):
+        raise NoSuchSnippet(f"The `response_schema` has the name {_PROTOTYPE}, which means something else in programs.")
+    if question.response_schema is not None and not door.schemas:
+        raise NoSuchSnippet(f"The API at {door.url} does not keep to a `response_schema`: no program asks it the same.")
+    if question.pictures and not door.images:
+        raise NoSuchSnippet(f"The API at {door.url} takes no images: no program asks it the same.")
+    if (size := sum(len(picture.data) for picture in question.pictures)) > MOST_IMAGE_BYTES:
+        raise NoSuchSnippet(f"The images have {size:,} bytes; in a program stand {MOST_IMAGE_BYTES:,} at most.")
+
+
 def _body(question: Question, model: str, door: _Door) -> dict[str, Any]:
-    messages = [{"role": "user", "content": question.user_prompt}]
+    content: Any = question.user_prompt
+    if question.pictures:
+        content = [{"type": "text", "text": content}, *map(_part, question.pictures)]
+    messages = [{"role": "user", "content": content}]
     if question.system_prompt:
         messages.insert(0, {"role": "system", "content": question.system_prompt})
     names = {"max_tokens": door.max_tokens}
     given = {names.get(name, name): value for name, value in question.parameters.items()}
+    if question.response_schema is not None:
+        form = {"name": "answer", "schema": question.response_schema}
+        given["response_format"] = {"type": "json_schema", "json_schema": form}
     return {"model": model, "messages": messages, **given}
 
 
-def _literal(value: object, indent: int = 0) -> str:
-    """A value as JSON, its later lines indented."""
-    return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", "\n" + " " * indent)
+def _part(picture: Picture) -> dict[str, Any]:
+    data = base64.b64encode(picture.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{data}"}}
+
+
+_PYTHON = {"true": "True", "false": "False", "null": "None"}
+
+
+def _literal(value: Any, indent: int = 0, words: Mapping[str, str] | None = None) -> str:  # noqa: ANN401  (any JSON)
+    """A value as JSON, its later lines indented; ``words`` in place of JSON's own."""
+    inner = "\n" + " " * (indent + 2)
+    if isinstance(value, Mapping) and value:
+        parts = [f"{_literal(name)}: {_literal(one, indent + 2, words)}" for name, one in value.items()]
+        return "{" + inner + f",{inner}".join(parts) + "\n" + " " * indent + "}"
+    if isinstance(value, list) and value:
+        parts = [_literal(one, indent + 2, words) for one in value]
+        return "[" + inner + f",{inner}".join(parts) + "\n" + " " * indent + "]"
+    text = json.dumps(value, ensure_ascii=False)
+    return (words or {}).get(text, text)
 
 
 def _curl(door: _Door, body: dict[str, Any]) -> str:
@@ -130,9 +183,9 @@ JSON
 """
 
 
-def _arguments(body: dict[str, Any], between: str, indent: int) -> str:
+def _arguments(body: dict[str, Any], between: str, indent: int, words: Mapping[str, str] | None = None) -> str:
     pad = " " * indent
-    return "".join(f"{pad}{name}{between}{_literal(value, indent)},\n" for name, value in body.items())
+    return "".join(f"{pad}{name}{between}{_literal(value, indent, words)},\n" for name, value in body.items())
 
 
 def _python_openai(door: _Door, body: dict[str, Any]) -> str:
@@ -146,7 +199,7 @@ client = OpenAI(
     api_key=os.environ["{door.prefix}_API_KEY"],
 )
 answer = client.chat.completions.create(
-{_arguments(body, "=", 4)})
+{_arguments(body, "=", 4, _PYTHON)})
 print(answer.choices[0].message.content)
 """
 
@@ -160,7 +213,7 @@ import httpx
 answer = httpx.post(
     os.environ.get("{door.prefix}_BASE_URL", "{door.url}") + "/chat/completions",
     headers={{"Authorization": "Bearer " + os.environ["{door.prefix}_API_KEY"]}},
-    json={_literal(body, 4)},
+    json={_literal(body, 4, _PYTHON)},
     timeout=600,
 )
 answer.raise_for_status()

@@ -1,6 +1,7 @@
 """How each vendor really talks: its address, its stream, its errors."""
 
 import json
+from base64 import b64decode, urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -57,6 +58,18 @@ class Vendor:
         """The system prompt and the turns of a request's body."""
         raise NotImplementedError
 
+    def schema(self, body: Any) -> Any:
+        """The JSON Schema of a request's body."""
+        raise NotImplementedError
+
+    def images(self, body: Any) -> list[tuple[str, bytes]]:
+        """The images of its last turn: media type and bytes."""
+        raise NotImplementedError
+
+    def cached(self, texts: Sequence[str]) -> list[str]:
+        """An answer whose provider took 8 of the 12 input tokens from its cache."""
+        raise NotImplementedError
+
 
 class OpenAI(Vendor):
     name, model = "openai", "openai/gpt-4.1-mini"
@@ -89,6 +102,21 @@ class OpenAI(Vendor):
         turns = [(m["role"], m["content"]) for m in body["messages"]]
         system = "\n".join(content for role, content in turns if role in {"system", "developer"})
         return system or None, [turn for turn in turns if turn[0] in {"user", "assistant"}]
+
+    def schema(self, body: Any) -> Any:
+        form = body["response_format"]
+        assert form["type"] == "json_schema"
+        return form["json_schema"]["schema"]
+
+    def images(self, body: Any) -> list[tuple[str, bytes]]:
+        urls = [part["image_url"]["url"] for part in body["messages"][-1]["content"] if part["type"] == "image_url"]
+        found = [url.removeprefix("data:").partition(";base64,") for url in urls]
+        return [(media_type, b64decode(data)) for media_type, _, data in found]
+
+    def cached(self, texts: Sequence[str]) -> list[str]:
+        return [said.replace('"usage": {', '"usage": {' + self.details) for said in self.events(texts)]
+
+    details = '"prompt_tokens_details": {"cached_tokens": 8}, '
 
 
 class Compatible(OpenAI):
@@ -171,6 +199,20 @@ class Anthropic(Vendor):
         text = system if system is None or isinstance(system, str) else "\n".join(part["text"] for part in system)
         return text, [(m["role"], "".join(part["text"] for part in m["content"])) for m in body["messages"]]
 
+    def schema(self, body: Any) -> Any:
+        form = body["output_config"]["format"]
+        assert form["type"] == "json_schema"
+        return form["schema"]
+
+    def images(self, body: Any) -> list[tuple[str, bytes]]:
+        sources = [part["source"] for part in body["messages"][-1]["content"] if part["type"] == "image"]
+        return [(source["media_type"], b64decode(source["data"])) for source in sources]
+
+    def cached(self, texts: Sequence[str]) -> list[str]:
+        # Its input tokens are those beside the cache.
+        counted = '"input_tokens": 4, "cache_read_input_tokens": 8'
+        return [said.replace('"input_tokens": 12', counted) for said in self.events(texts)]
+
 
 class Gemini(Vendor):
     comments = False
@@ -221,6 +263,19 @@ class Gemini(Vendor):
             for c in body["contents"]
         ]
         return system and "".join(part["text"] for part in system["parts"]), turns
+
+    def schema(self, body: Any) -> Any:
+        form = body["generationConfig"]
+        assert form["responseMimeType"] == "application/json"
+        return form["responseJsonSchema"]
+
+    def images(self, body: Any) -> list[tuple[str, bytes]]:
+        found = [part["inlineData"] for part in body["contents"][-1]["parts"] if "inlineData" in part]
+        return [(one["mime_type"], urlsafe_b64decode(one["data"])) for one in found]
+
+    def cached(self, texts: Sequence[str]) -> list[str]:
+        counted = '"promptTokenCount": 12, "cachedContentTokenCount": 8'
+        return [said.replace('"promptTokenCount": 12', counted) for said in self.events(texts)]
 
 
 VENDORS: list[Vendor] = [OpenAI(), Anthropic(), Gemini(), Perplexity(), Compatible()]

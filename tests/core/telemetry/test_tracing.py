@@ -81,6 +81,20 @@ async def test_a_retry_by_hand_points_to_the_trace_it_repeats(
     assert second.attributes["yeoul.job.retry_of"] == str(job_id)
 
 
+async def test_jobs_submitted_together_share_a_trace(
+    settings: Settings, urls: DatabaseUrls, user_id: UUID, collector: Collector
+) -> None:
+    async with process(settings, urls, echo, workers=1) as (services, _):
+        async with services.database.as_user(user_id) as session:
+            ids = await submit.submit_many(session, services, echo, [Given(), Given()])
+        for job_id in ids:
+            await events(services, user_id, job_id)
+    (made,) = await ends(collector, 1, PRODUCER)
+    attempts = await ends(collector, 2, CONSUMER)
+    assert made.attributes["messaging.batch.message_count"] == 2
+    assert {span.parent_id for span in attempts} == {made.span_id}
+
+
 async def test_what_is_no_traceparent_begins_a_trace(
     app: FastAPI, client: httpx.AsyncClient, register: Register, collector: Collector
 ) -> None:

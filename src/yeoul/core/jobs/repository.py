@@ -18,6 +18,10 @@ _SUBMIT = text("""
     SELECT * FROM yeoul.submit_job(:id, :kind, cast(:input AS jsonb), :priority, :run_at, :max_attempts, :retry_of,
                                    :max_queued, :traceparent)
 """)
+_SUBMIT_MANY = text("""
+    SELECT yeoul.submit_jobs(:ids, :kind, cast(:inputs AS jsonb), :priority, :ready, :max_attempts, :max_queued,
+                             :traceparent)
+""")
 _CANCEL = text("SELECT * FROM yeoul.cancel_job(:id)")
 _PLACE = text("SELECT place, eta_seconds FROM yeoul.queue_place(:id)")
 
@@ -41,6 +45,25 @@ async def submit(session: AsyncSession, job: NewJob, *, max_queued: int) -> Job 
     values = {**vars(job), "input": json.dumps(job.input), "max_queued": max_queued}
     made: Job | None = await session.scalar(select(Job).from_statement(_SUBMIT), values)
     return made
+
+
+@dataclass(frozen=True)
+class NewJobs:
+    """Jobs of one kind to be inserted together: the first ``ready`` may run at once, the others are held."""
+
+    ids: list[UUID]
+    kind: str
+    inputs: list[dict[str, Any]]
+    priority: int
+    ready: int
+    max_attempts: int
+    traceparent: str | None = None
+
+
+async def submit_many(session: AsyncSession, jobs: NewJobs, *, max_queued: int) -> bool:
+    """Inserts jobs of the user in scope; none of them, and false, when more than ``max_queued`` would be waiting."""
+    values = {**vars(jobs), "inputs": json.dumps(jobs.inputs), "max_queued": max_queued}
+    return bool(await session.scalar(_SUBMIT_MANY, values))
 
 
 async def cancel(session: AsyncSession, job_id: UUID) -> Job | None:

@@ -53,7 +53,7 @@ class JobOut(BaseModel):
     cancel_requested: bool
     retry_of: UUID | None
     created_at: datetime
-    run_at: datetime
+    run_at: datetime | None = Field(description="Null: it is held until another job of the same work has ended.")
     started_at: datetime | None
     finished_at: datetime | None
 

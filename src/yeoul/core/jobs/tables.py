@@ -60,7 +60,7 @@ class Job(Base):
     root_id: Mapped[UUID]
     traceparent: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
-    run_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    run_at: Mapped[datetime | None] = mapped_column(server_default=_NOW)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 

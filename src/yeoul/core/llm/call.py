@@ -4,12 +4,15 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from copy import deepcopy
 from decimal import Decimal
 from typing import cast
 
 import structlog
 from pydantic_ai.direct import model_request_stream
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import (
+    BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelRequestPart,
@@ -22,6 +25,8 @@ from pydantic_ai.messages import (
     TextPartDelta,
     UserPromptPart,
 )
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.settings import ModelSettings
 
 from yeoul.core.llm import failures
@@ -81,10 +86,13 @@ async def attempt(
     with failures.mapped(route):
         model = await connection.model(route.model.name)
         settings = connection.settings | _settings(route, request)
+        form = _form(model, settings, request)
         async with AsyncExitStack() as stack:
             async with clock.limit(route):
                 stream = await stack.enter_async_context(
-                    model_request_stream(model, _messages(request), model_settings=settings)
+                    model_request_stream(
+                        model, _messages(request), model_settings=settings, model_request_parameters=form
+                    )
                 )
             events = aiter(stream)
             while True:
@@ -118,18 +126,37 @@ def _settings(route: Route, request: CompletionRequest) -> ModelSettings:
     return cast("ModelSettings", {_SETTING_NAMES.get(name, name): given[name] for name in honoured if name in given})
 
 
+def _form(model: Model, settings: ModelSettings, request: CompletionRequest) -> ModelRequestParameters:
+    """The form the answer shall have. Raises ``UserError`` for a schema its provider has no way to say."""
+    if request.response_schema is None:
+        return ModelRequestParameters()
+    form = ModelRequestParameters(
+        output_mode="native", output_object=OutputObjectDefinition(json_schema=deepcopy(request.response_schema))
+    )
+    try:
+        model.prepare_request(settings, form)
+    except UserError:
+        raise
+    except Exception as error:  # vendors' own converters raise whatever they stumble over
+        raise UserError(f"its JSON Schema cannot be said to this provider: {error}") from error
+    return form
+
+
 def _messages(request: CompletionRequest) -> list[ModelMessage]:
     messages: list[ModelMessage] = []
+    last = max((n for n, message in enumerate(request.messages) if message.role == "user"), default=None)
     parts: list[ModelRequestPart] = [] if request.system is None else [SystemPromptPart(request.system)]
-    for message in request.messages:
+    for n, message in enumerate(request.messages):
         if message.role == "assistant":
             if parts:
                 messages.append(ModelRequest(parts=parts))
                 parts = []
             messages.append(ModelResponse(parts=[TextPart(message.content)]))
+        elif message.role == "system":
+            parts.append(SystemPromptPart(message.content))
         else:
-            part = SystemPromptPart if message.role == "system" else UserPromptPart
-            parts.append(part(message.content))
+            shown = [BinaryContent(image.data, media_type=image.media_type) for image in request.images]
+            parts.append(UserPromptPart([message.content, *shown] if shown and n == last else message.content))
     if parts:
         messages.append(ModelRequest(parts=parts))
     return messages
@@ -163,7 +190,11 @@ def _usage(response: ModelResponse) -> Usage | None:
     usage = response.usage
     if usage.unmeasured_requests:
         return None
-    return Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cache_read_tokens or None,
+    )
 
 
 def _cost(response: ModelResponse, route: Route) -> Cost:

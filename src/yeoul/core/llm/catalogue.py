@@ -1,17 +1,20 @@
 """Model ids: what exists here, what ``default`` means, and which provider answers for an id."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from yeoul.core.llm import prices
-from yeoul.core.llm.errors import ModelNotReady, RequestRejected, UnknownModel
+from yeoul.core.llm.errors import ModelCannot, ModelNotReady, RequestRejected, UnknownModel
 from yeoul.core.llm.own_keys import Held
 from yeoul.core.llm.providers.base import KnownModel, Provider
 from yeoul.core.llm.providers.registry import PROVIDERS
-from yeoul.core.llm.schemas import DEFAULT_MODEL, ModelInfo, Prices
+from yeoul.core.llm.schemas import DEFAULT_MODEL, Capability, CompletionRequest, ModelInfo, Prices
 from yeoul.settings import Settings
 
 _LIST = "`yeoul models list` and GET /api/models show what there is."
+_CANNOT: Mapping[Capability, str] = {"images": "reads no images", "json_schema": "cannot keep to a JSON Schema"}
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,35 @@ class Catalogue:
         if route.model.embeds:
             raise RequestRejected(f"`{route.id}` makes embeddings, no text: use it at /v1/embeddings.", model=route.id)
         return route
+
+    def check(self, route: Route, request: CompletionRequest) -> None:
+        """Raises ``ModelCannot`` for what a request asks and its model has no capability for, naming models that do."""
+        asked: list[Capability] = []
+        if request.images:
+            asked.append("images")
+        if request.response_schema is not None:
+            asked.append("json_schema")
+        for capability in asked:
+            if capability not in route.model.capabilities:
+                raise ModelCannot(
+                    f"`{route.id}` {_CANNOT[capability]}. {self._who_can(asked)}", model=route.id, capability=capability
+                )
+        for image in request.images:
+            if image.media_type not in (types := route.provider.image_types):
+                names = ", ".join(sorted(types))
+                raise ModelCannot(f"`{route.id}` reads no {image.media_type}; it reads {names}.", model=route.id)
+
+    def _who_can(self, asked: list[Capability]) -> str:
+        able = [
+            (provider.lacks(model, self._settings) is None, f"`{provider.name}/{model.name}`")
+            for provider in PROVIDERS.values()
+            for model in provider.models(self._settings)
+            if set(asked) <= set(model.capabilities)
+        ]
+        usable = [name for ready, name in able if ready]
+        if usable:
+            return f"Models that can: {', '.join(usable[:_NAMED])}."
+        return f"No model that can is set up; {', '.join(name for _, name in able[:_NAMED])} could be."
 
     def embedding_route(self, model: str, key: str | None = None) -> Route:
         """Where an id of a model for embeddings leads; raises as ``route`` does, here for a model that makes none."""

@@ -17,6 +17,7 @@
     ├─ ModelWaitedTooLong       503  model_waited_too_long  a job that was held for longer than jobs wait
     ├─ ModelTimeout             504  model_timeout          retryable
     └─ RequestRejected          422  model_request_rejected the provider will not take this request, ever
+       ├─ ModelCannot           422  model_cannot           it has no such capability; the words name models that do
        ├─ ContextTooLong        422  context_too_long
        └─ ContentFiltered       422  content_filtered       carries ``reason``, the provider's own word for why
 
@@ -111,6 +112,12 @@ class RequestRejected(ModelError):
     """The provider will not take this request; sending it again changes nothing."""
 
     status, code, title = 422, "model_request_rejected", "The model rejected the request"
+
+
+class ModelCannot(RequestRejected):
+    """The model cannot do what the request asks: read images, keep to a JSON Schema. Nothing was sent."""
+
+    code, title = "model_cannot", "The model cannot do this"
 
 
 class ContextTooLong(RequestRejected):

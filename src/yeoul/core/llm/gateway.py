@@ -87,6 +87,12 @@ class Gateway:
         """Where a model id (or ``default``) leads; raises ``UnknownModel`` or ``ModelNotReady``."""
         return self._catalogue.route(model, key)
 
+    def check(self, request: CompletionRequest, key: str | None = None) -> Route:
+        """Where a request would go, if it were sent now. Raises as ``route`` does, and ``ModelCannot``."""
+        route = self._catalogue.route(request.model, key)
+        self._catalogue.check(route, request)
+        return route
+
     def default_embedding(self) -> str:
         """The id `default` stands for where embeddings are wanted."""
         return self._catalogue.default_embedding()
@@ -152,7 +158,7 @@ class Gateway:
         next item closes the connection to the provider at once; one that stops asking for items must close the
         generator: ``async with aclosing(gateway.stream(request)) as items``.
         """
-        route = self.route(request.model, key)
+        route = self.check(request, key)
         asking = self._ask(route, request, caller, key if route.own_key else None)
         async with aclosing(observed(asking, route, request, self._settings)) as items:
             async for item in items:

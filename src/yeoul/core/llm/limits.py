@@ -25,6 +25,7 @@ import psycopg
 import structlog
 from prometheus_client import Counter, Gauge
 
+from yeoul.core.base import json
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.base.readiness import Note
 from yeoul.core.db.database import Database, Row, is_away
@@ -63,6 +64,8 @@ _MOST_SERIES = 100
 _TOKEN_BYTES = 3
 """Bytes of a token, rather few: English has about four, a Korean syllable is three and often a token."""
 _MESSAGE_TOKENS = 4
+_IMAGE_TOKENS = 1500
+"""About what vendors count for a picture of the size they make of any."""
 
 WAITS = Counter("yeoul_model_waits", "Calls that had to wait for their model.", ["model", "reason"])
 BREAKER = Gauge("yeoul_model_breaker", "Breaker of a model: 0 closed, 1 half-open, 2 open.", ["model"])
@@ -83,7 +86,9 @@ class Size:
     def of(cls, request: CompletionRequest) -> Self:
         """That of a conversation; rather too many than too few."""
         texts = [message.content for message in request.messages] + ([request.system] if request.system else [])
-        return cls(_tokens_of(texts), request.parameters.max_tokens)
+        schema = [] if request.response_schema is None else [json.dumps(request.response_schema)]
+        shown = len(request.images) * _IMAGE_TOKENS
+        return cls(_tokens_of(texts + schema) + shown, request.parameters.max_tokens)
 
     @classmethod
     def of_texts(cls, texts: Sequence[str]) -> Self:

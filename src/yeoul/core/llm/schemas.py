@@ -1,11 +1,15 @@
 """What a model is asked and what it answers."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from yeoul.core.base.json_schema import JsonSchema
+from yeoul.core.llm.images import Image, Images
 
 DEFAULT_MODEL = "default"
 """The model id that stands for whatever the installation's settings say."""
@@ -64,6 +68,11 @@ class Parameters(BaseModel):
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2, description="Above 0: avoid repetition.")
 
 
+def _somewhere_to_show(images: Sequence[Image], messages: Sequence[Message] | None) -> None:
+    if images and messages and all(message.role != "user" for message in messages):
+        raise ValueError("images need a message with the role user, which they are shown with")
+
+
 class CompletionRequest(BaseModel):
     """A conversation for a model to continue. ``model`` is a ``provider/model`` id or ``default``."""
 
@@ -73,10 +82,26 @@ class CompletionRequest(BaseModel):
     messages: Messages
     system: Text | None = None
     parameters: Parameters = Field(default_factory=Parameters)
+    response_schema: JsonSchema | None = Field(
+        default=None, description="A JSON Schema: the answer is JSON that fits it. For models with `json_schema`."
+    )
+    images: Images = Field(default_factory=list, description="Shown with the last message of the user.")
+
+    @model_validator(mode="after")
+    def _shown(self) -> Self:
+        _somewhere_to_show(self.images, self.messages)
+        return self
 
     @classmethod
     def ask(
-        cls, prompt: str, *, model: str = DEFAULT_MODEL, system: str | None = None, parameters: Parameters | None = None
+        cls,
+        prompt: str,
+        *,
+        model: str = DEFAULT_MODEL,
+        system: str | None = None,
+        parameters: Parameters | None = None,
+        response_schema: dict[str, Any] | None = None,
+        images: Sequence[Image] = (),
     ) -> Self:
         """A conversation of one question."""
         return cls(
@@ -84,6 +109,8 @@ class CompletionRequest(BaseModel):
             messages=[Message(role="user", content=prompt)],
             system=system,
             parameters=parameters or Parameters(),
+            response_schema=response_schema,
+            images=list(images),
         )
 
 
@@ -92,6 +119,10 @@ class Usage(BaseModel):
 
     input_tokens: int
     output_tokens: int
+    cached_input_tokens: int | None = Field(
+        default=None,
+        description="Of the input tokens, those from the provider's cache; null: none, or it does not say.",
+    )
 
 
 class Cost(BaseModel):
@@ -159,9 +190,10 @@ class Prices(BaseModel):
     output: Decimal
 
 
-Capability = Literal["text", "stream", "reasoning", "search", "embeddings"]
+Capability = Literal["text", "stream", "reasoning", "search", "images", "json_schema", "embeddings"]
 """``text`` in and out, ``stream``: in pieces as it is made, ``reasoning``: thinks first, ``search``: looks things up
-on the web and says where it found them, ``embeddings``: text in, a vector out."""
+on the web and says where it found them, ``images``: reads them, ``json_schema``: answers JSON that fits one,
+``embeddings``: text in, a vector out."""
 
 
 class Trouble(BaseModel):
@@ -214,18 +246,28 @@ class Generate(BaseModel):
     messages: Messages | None = None
     system: Text | None = Field(default=None, validation_alias=AliasChoices("system", "system_prompt"))
     parameters: Parameters = Field(default_factory=Parameters)
+    response_schema: JsonSchema | None = Field(default=None, description="The answer is JSON that fits it.")
+    images: Images = Field(default_factory=list, description="Shown with the last message of the user.")
     stream: bool = False
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either prompt or messages")
+        _somewhere_to_show(self.images, self.messages)
         return self
 
     def question(self) -> CompletionRequest:
         """What the gateway is asked."""
         messages = self.messages or [Message(role="user", content=self.prompt or "")]
-        return CompletionRequest(model=self.model, messages=messages, system=self.system, parameters=self.parameters)
+        return CompletionRequest(
+            model=self.model,
+            messages=messages,
+            system=self.system,
+            parameters=self.parameters,
+            response_schema=self.response_schema,
+            images=self.images,
+        )
 
 
 class Tokens(BaseModel):
@@ -234,6 +276,7 @@ class Tokens(BaseModel):
     input: int
     output: int
     total: int
+    cached: int | None = Field(default=None, description="Of the input, from the provider's cache; null: not known.")
 
 
 class Generated(BaseModel):
@@ -254,7 +297,9 @@ class Generated(BaseModel):
         tokens = None
         if usage is not None:
             total = usage.input_tokens + usage.output_tokens
-            tokens = Tokens(input=usage.input_tokens, output=usage.output_tokens, total=total)
+            tokens = Tokens(
+                input=usage.input_tokens, output=usage.output_tokens, total=total, cached=usage.cached_input_tokens
+            )
         return cls(
             text=done.text,
             tokens=tokens,

@@ -1,5 +1,6 @@
 """Submitting: the one way a job comes into being, in the caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +17,7 @@ from yeoul.core.db.database import after_commit
 from yeoul.core.jobs import repository, service
 from yeoul.core.jobs.errors import InvalidJobInput, JobNotFailed, JobNotFinished, PriorityNotAllowed, TooManyQueued
 from yeoul.core.jobs.kinds import Kind
-from yeoul.core.jobs.repository import NewJob
+from yeoul.core.jobs.repository import NewJob, NewJobs
 from yeoul.core.jobs.schemas import TERMINAL, JobSubmit
 from yeoul.core.jobs.tables import Job
 from yeoul.core.runtime import traced
@@ -66,6 +67,43 @@ async def submit(  # noqa: PLR0913  (what a job is, one argument each)
     if job.fair_at is not None:
         after_commit(session, services.doorbell.ring)
     return job
+
+
+async def submit_many(
+    session: AsyncSession,
+    services: Services,
+    kind: Kind,
+    given: Sequence[BaseModel],
+    *,
+    ready: int | None = None,
+    priority: int = 5,
+) -> list[UUID]:
+    """Inserts jobs of one kind in one statement, for the user in scope: all of them or none. Their ids, in order.
+
+    Only the first ``ready`` may run (null: all); the others are held, and are the caller's to ready. One span and one
+    trace for all. Raises ``TooLarge`` and ``TooManyQueued``.
+    """
+    settings = services.settings
+    new = NewJobs(
+        ids=[new_id() for _ in given],
+        kind=kind.name,
+        inputs=[input_value(settings, one) for one in given],
+        priority=priority,
+        ready=len(given) if ready is None else min(ready, len(given)),
+        max_attempts=kind.max_attempts or settings.max_attempts,
+    )
+    with traced.submit_many(new):
+        new = replace(new, traceparent=tracing.traceparent())
+        submitted = await repository.submit_many(session, new, max_queued=settings.max_queued_per_user)
+    if given and not submitted:
+        raise TooManyQueued(
+            f"With these {len(given):,} jobs you would have more than {settings.max_queued_per_user:,} waiting, which "
+            "is the most. Wait for some to end, or cancel some, or ask for fewer.",
+            retry_after=10,
+        )
+    if new.ready:
+        after_commit(session, services.doorbell.ring)
+    return new.ids
 
 
 def input_value(settings: Settings, given: BaseModel) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from yeoul.core.db.database import Database
 from yeoul.core.jobs import queries
 from yeoul.core.jobs.attempt import Attempt
 from yeoul.core.jobs.errors import LostLease
-from yeoul.core.jobs.repository import NewJob
+from yeoul.core.jobs.repository import NewJob, NewJobs
 from yeoul.core.telemetry import tracing
 
 READ_SECONDS = 1.0
@@ -33,6 +33,17 @@ def submit(job: NewJob, link: str | None) -> AbstractContextManager[tracing.Span
     if job.retry_of is not None:
         attributes["yeoul.job.retry_of"] = str(job.retry_of)
     return tracing.current(f"submit {job.kind}", "producer", attributes, link=link)
+
+
+def submit_many(jobs: NewJobs) -> AbstractContextManager[tracing.Span]:
+    """The span of several jobs' submit; it names the first, and says how many they are."""
+    if not tracing.is_on() or not jobs.ids:
+        return tracing.NO_SPAN
+    attributes = _of(str(jobs.ids[0]), jobs.kind, "submit", "send") | {
+        "yeoul.job.priority": jobs.priority,
+        "messaging.batch.message_count": len(jobs.ids),
+    }
+    return tracing.current(f"submit {jobs.kind}", "producer", attributes)
 
 
 class AttemptTraces:

@@ -17,7 +17,11 @@ def upgrade() -> None:
     folder = Path(__file__).with_suffix("")
     run_files(folder, "tables.sql")
     guard("playground_prompts", app="SELECT, INSERT, DELETE")
+    guard("playground_images", app="SELECT, INSERT")
+    guard("playground_labels", app="SELECT, INSERT, DELETE")
+    guard("playground_shares", app="SELECT, INSERT, DELETE")
     guard("playground_executions", app="SELECT, INSERT")
+    guard("playground_cases", app="SELECT, INSERT")
     guard("playground_results", app="SELECT")
     run_files(folder, "functions.sql")
 
@@ -26,4 +30,7 @@ def downgrade() -> None:
     """Takes everything away."""
     op.execute("DROP TRIGGER iterations_moved ON yeoul.jobs")
     op.execute("DROP FUNCTION yeoul.playground_iterations_moved(), yeoul.playground_cancel(uuid)")
-    op.execute("DROP TABLE yeoul.playground_results, yeoul.playground_executions, yeoul.playground_prompts")
+    op.execute(
+        "DROP TABLE yeoul.playground_results, yeoul.playground_cases, yeoul.playground_executions,"
+        " yeoul.playground_shares, yeoul.playground_labels, yeoul.playground_images, yeoul.playground_prompts"
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from yeoul.core.llm.errors import RequestRejected
+from yeoul.core.llm.images import MEDIA_TYPES
 from yeoul.core.llm.schemas import Capability, Parameters
 from yeoul.settings import Settings
 
@@ -66,13 +67,17 @@ class Provider:
     """Whether it can be asked without a key: a server of the installation's own."""
     check_model: Callable[[Settings], str | None] = lambda _: None
     """The cheapest model to try a key with; None when there is none to try."""
+    unlisted: Callable[[Settings], tuple[Capability, ...]] = lambda _: ("text", "stream")
+    """What a model beyond ``models`` is taken to be capable of; its provider has the last word."""
+    image_types: frozenset[str] = MEDIA_TYPES
+    """The media types its models that read images take."""
     passes_input_type: bool = False
     """Whether an ``input_type`` that was asked for is sent on to its server."""
 
     def find(self, name: str, settings: Settings) -> KnownModel | None:
         """The model of this name; None when there is none."""
         listed = next((model for model in self.models(settings) if model.name == name), None)
-        return listed or (KnownModel(name) if self.open and name else None)
+        return listed or (KnownModel(name, capabilities=self.unlisted(settings)) if self.open and name else None)
 
     def with_key(self, settings: Settings, key: str | None) -> Settings:
         """The settings with somebody's own key in place of the installation's; without a key, the same."""

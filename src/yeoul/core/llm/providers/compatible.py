@@ -6,6 +6,7 @@ from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
+from yeoul.core.llm.providers.openai import SCHEMAS
 from yeoul.core.llm.providers.sdk import SdkConnection, client, secret
 from yeoul.settings import Settings
 
@@ -23,7 +24,7 @@ def connect(settings: Settings) -> SdkConnection:
     return SdkConnection(
         settings,
         provider,
-        lambda name: OpenAIChatModel(name, provider=provider),
+        lambda name: OpenAIChatModel(name, provider=provider, profile=SCHEMAS),
         embeds=partial(OpenAIEmbeddingModel, provider=provider),
         http=http,
     )

@@ -1,7 +1,8 @@
 """Scripted models for tests and demos; no key, no network, no weights. Offered when ``fake_models`` is set.
 
 ==================  ====================================================================================================
-``fake/echo``       the last message, word by word
+``fake/echo``       the last message, word by word, then what images came with it: ``[image/png, 68 bytes]``; where
+                    JSON is wanted, JSON that fits the schema (see ``fake_json``)
 ``fake/slow``       numbered words, one each 50 ms: 40 of them, or as many and as fast as the message says
                     (``200 words, 5 ms``)
 ``fake/script``     does what the message says in JSON (see ``Script``)
@@ -36,20 +37,25 @@ from pydantic_ai.exceptions import (
     ModelServerError,
 )
 from pydantic_ai.messages import (
+    BinaryContent,
     FinishReason,
     ModelMessage,
     ModelRequest,
     ModelResponse,
     ModelResponseStreamEvent,
+    UserContent,
     UserPromptPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
+from yeoul.core.base import json
 from yeoul.core.llm.errors import RequestRejected
 from yeoul.core.llm.providers.base import Connection
 from yeoul.core.llm.providers.fake_embedding import FakeEmbedding
+from yeoul.core.llm.providers.fake_json import fitting
 from yeoul.settings import Settings
 
 _FINISHES: dict[str, tuple[FinishReason, dict[str, Any]]] = {
@@ -138,7 +144,9 @@ _PLAYS: dict[str, Callable[[str], _Play]] = {
 }
 
 
-def _play(name: str, prompt: str) -> _Play:
+def _play(name: str, prompt: str, schema: dict[str, Any] | None) -> _Play:
+    if schema is not None:
+        return _echo(json.dumps(fitting(schema, prompt)))
     if (write := _PLAYS.get(name)) is not None:
         return write(prompt)
     return _Play([Step.model_validate({"error": int(name.removeprefix("error-"))})])
@@ -148,7 +156,7 @@ class FakeModel(Model):
     """A model that follows a script."""
 
     def __init__(self, name: str) -> None:
-        super().__init__()
+        super().__init__(profile=ModelProfile(supports_json_schema_output=True))
         self._name = name
         self._calls: Counter[str] = Counter()
 
@@ -172,7 +180,8 @@ class FakeModel(Model):
     ) -> AsyncGenerator[StreamedResponse]:
         """Opens the script the last message asks for."""
         prompt = _last_prompt(messages)
-        play = _play(self._name, prompt)
+        form = model_request_parameters.output_object
+        play = _play(self._name, prompt, None if form is None else form.json_schema)
         if play.fail_first:
             self._calls[prompt] += 1
             if self._calls[prompt] <= len(play.fail_first):
@@ -248,8 +257,15 @@ def _last_prompt(messages: list[ModelMessage]) -> str:
         if isinstance(message, ModelRequest):
             for part in reversed(message.parts):
                 if isinstance(part, UserPromptPart):
-                    return str(part.content)
+                    said = [part.content] if isinstance(part.content, str) else part.content
+                    return " ".join(map(_shown, said))
     return ""
+
+
+def _shown(part: UserContent) -> str:
+    if isinstance(part, BinaryContent):
+        return f"[{part.media_type}, {len(part.data)} bytes]"
+    return str(part)
 
 
 def _error(status: int, name: str, retry_after: float | None) -> ModelHTTPError:

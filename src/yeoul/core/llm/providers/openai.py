@@ -10,8 +10,10 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from yeoul.core.llm.providers.sdk import SdkConnection, client, secret
 from yeoul.settings import Settings
 
-STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True)
-"""A stream that ends without saying why broke off. Of servers that are only compatible, some never say."""
+SCHEMAS = OpenAIModelProfile(supports_json_schema_output=True)
+"""Our catalogue says which models keep to a JSON Schema; a name may make pydantic-ai think otherwise."""
+STRICT = OpenAIModelProfile(openai_chat_streaming_requires_finish_reason=True, supports_json_schema_output=True)
+"""And a stream that ends without saying why broke off. Of servers that are only compatible, some never say."""
 
 
 def connect(settings: Settings) -> SdkConnection:

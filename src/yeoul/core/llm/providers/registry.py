@@ -6,7 +6,9 @@ from importlib.util import find_spec
 
 from yeoul.core.llm import weights
 from yeoul.core.llm.embedder import E5, E5_CONTEXT, E5_DIMENSIONS, E5_TITLE
+from yeoul.core.llm.images import MEDIA_TYPES
 from yeoul.core.llm.providers.base import Connection, KnownModel, Provider
+from yeoul.core.llm.schemas import Capability
 from yeoul.settings import Settings
 
 _HERE = "yeoul.core.llm.providers"
@@ -25,12 +27,15 @@ def _fixed(*models: KnownModel) -> Callable[[Settings], Sequence[KnownModel]]:
     return lambda _: models
 
 
+_ALL_ROUND: tuple[Capability, ...] = ("text", "stream", "images", "json_schema")
+
+
 def _thinks(name: str, *ignores: str) -> KnownModel:
-    return KnownModel(name, capabilities=("text", "stream", "reasoning"), ignores=frozenset(ignores))
+    return KnownModel(name, capabilities=(*_ALL_ROUND, "reasoning"), ignores=frozenset(ignores))
 
 
 def _searches(name: str) -> KnownModel:
-    return KnownModel(name, capabilities=("text", "stream", "search"))
+    return KnownModel(name, capabilities=(*_ALL_ROUND, "search"))
 
 
 def _embeds(name: str, dimensions: int | None = None, *ignores: str) -> KnownModel:
@@ -38,9 +43,16 @@ def _embeds(name: str, dimensions: int | None = None, *ignores: str) -> KnownMod
     return KnownModel(name, title=name, capabilities=("embeddings",), dimensions=dimensions, ignores=ignored)
 
 
+def _compatible(settings: Settings, name: str | None = None) -> tuple[Capability, ...]:
+    shown = name is None or name in settings.compatible_image_models
+    schemas = settings.compatible_json_schema
+    said: tuple[tuple[Capability, bool], ...] = (("text", True), ("stream", True), ("images", shown))
+    return tuple(capability for capability, has in (*said, ("json_schema", schemas)) if has)
+
+
 def _compatible_models(settings: Settings) -> Sequence[KnownModel]:
     return [
-        *(KnownModel(name) for name in settings.compatible_models),
+        *(KnownModel(name, capabilities=_compatible(settings, name)) for name in settings.compatible_models),
         *(_embeds(name) for name in settings.compatible_embedding_models),
     ]
 
@@ -62,7 +74,9 @@ def _local_models(settings: Settings) -> Sequence[KnownModel]:
         ignores=frozenset({"dimensions"}),
         missing=_e5_missing,
     )
-    return [KnownModel(chosen.name, title=chosen.title, context=settings.local_context), embeds]
+    # llama.cpp samples by a grammar made of the schema, whatever the weights. Images need weights of a second file.
+    able: tuple[Capability, ...] = ("text", "stream", "json_schema")
+    return [KnownModel(chosen.name, title=chosen.title, context=settings.local_context, capabilities=able), embeds]
 
 
 def _e5_missing(settings: Settings) -> str | None:
@@ -94,7 +108,7 @@ def _fake_missing(settings: Settings) -> str | None:
 _SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 
 _FAKES = (
-    *("echo", "slow", "script", "blocked", "silent"),
+    *("slow", "script", "blocked", "silent"),
     *("error-400", "error-401", "error-429", "error-500", "error-529", "error-context"),
 )
 
@@ -109,12 +123,13 @@ _ALL = (
             _thinks("gpt-6.1-sol", *_SAMPLING),
             _thinks("gpt-6-luna", *_SAMPLING),
             _thinks("gpt-6-astra", *_SAMPLING),
-            KnownModel("gpt-4.1-mini"),
+            KnownModel("gpt-4.1-mini", capabilities=_ALL_ROUND),
             _embeds("text-embedding-3-small", 1536, "input_type"),
             _embeds("text-embedding-3-large", 3072, "input_type"),
         ),
         missing=_needs("openai_api_key", "OPENAI_API_KEY", or_url="openai_base_url"),
         price_list="openai",
+        unlisted=lambda _: _ALL_ROUND,
         key_name="OPENAI_API_KEY",
         key_field="openai_api_key",
         check_model=lambda _: "gpt-4.1-mini",
@@ -128,10 +143,11 @@ _ALL = (
             _thinks("claude-haiku-5-5", *_SAMPLING),
             _thinks("claude-opus-5-5", *_SAMPLING),
             _thinks("claude-fable-5-2", *_SAMPLING),
-            KnownModel("claude-haiku-4-5"),
+            KnownModel("claude-haiku-4-5", capabilities=_ALL_ROUND),
         ),
         missing=_needs("anthropic_api_key", "ANTHROPIC_API_KEY"),
         price_list="anthropic",
+        unlisted=lambda _: _ALL_ROUND,
         ignores=frozenset({"seed", "presence_penalty", "frequency_penalty"}),
         key_name="ANTHROPIC_API_KEY",
         key_field="anthropic_api_key",
@@ -144,6 +160,8 @@ _ALL = (
         models=_fixed(_thinks("gemini-3.8-flash"), _thinks("gemini-3.5-flash-lite"), _thinks("gemini-4-argon")),
         missing=_needs("gemini_api_key", "GEMINI_API_KEY"),
         price_list="google",
+        unlisted=lambda _: _ALL_ROUND,
+        image_types=MEDIA_TYPES - {"image/gif"},
         key_name="GEMINI_API_KEY",
         key_field="gemini_api_key",
         check_model=lambda _: "gemini-3.5-flash-lite",
@@ -159,6 +177,7 @@ _ALL = (
         key_name="PERPLEXITY_API_KEY",
         key_field="perplexity_api_key",
         check_model=lambda _: "sonar",
+        unlisted=lambda _: _ALL_ROUND,
     ),
     Provider(
         name="compatible",
@@ -170,6 +189,7 @@ _ALL = (
         key_field="compatible_api_key",
         key_optional=True,
         check_model=lambda settings: next(iter(settings.compatible_models), None),
+        unlisted=_compatible,
         passes_input_type=True,
     ),
     Provider(
@@ -188,6 +208,7 @@ _ALL = (
         title="The scripted model",
         module=f"{_HERE}.fake",
         models=_fixed(
+            KnownModel("echo", context=1_000_000, capabilities=_ALL_ROUND),
             *(KnownModel(name, context=1_000_000) for name in _FAKES),
             KnownModel(
                 "embedding",

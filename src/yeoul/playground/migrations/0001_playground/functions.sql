@@ -31,16 +31,21 @@ BEGIN
         END IF;
 
         -- A retry of an iteration (same root) mends an error, and never spoils an answer.
-        INSERT INTO playground_results AS r (id, owner_id, execution_id, iteration_number, model, job_id, response_text,
-            tokens_used, cost_usd, response_time_ms, first_token_ms, finish_reason, status, error_code, error_message)
+        INSERT INTO playground_results AS r (id, owner_id, execution_id, iteration_number, case_number, model, job_id,
+            response_text, tokens_used, cost_usd, judging, checks, response_time_ms, first_token_ms, finish_reason, status,
+            error_code, error_message)
         SELECT DISTINCT ON (n.root_id)
-            n.root_id, n.owner_id, x.id, (n.input ->> 'iteration_number')::integer, n.input ->> 'model', n.id,
+            n.root_id, n.owner_id, x.id, (n.input ->> 'iteration_number')::integer, (n.input ->> 'case_number')::integer,
+            n.input ->> 'model', n.id,
             n.output ->> 'text',
-            CASE WHEN jsonb_typeof(n.output -> 'usage') = 'object' THEN jsonb_build_object(
+            CASE WHEN jsonb_typeof(n.output -> 'usage') = 'object' THEN jsonb_strip_nulls(jsonb_build_object(
                 'input', n.output -> 'usage' -> 'input_tokens', 'output', n.output -> 'usage' -> 'output_tokens',
                 'total', (n.output -> 'usage' ->> 'input_tokens')::bigint
-                       + (n.output -> 'usage' ->> 'output_tokens')::bigint) END,
-            (n.output -> 'cost' ->> 'usd')::numeric,
+                       + (n.output -> 'usage' ->> 'output_tokens')::bigint,
+                'cached', n.output -> 'usage' -> 'cached_input_tokens')) END,
+            (n.output ->> 'cost_usd')::numeric,
+            nullif(n.output -> 'judging', 'null'),
+            coalesce(n.output -> 'checks', '[]'),
             least(coalesce((n.output ->> 'time_ms')::numeric,
                            round(extract(epoch FROM n.finished_at - n.started_at) * 1000)), 2147483647)::integer,
             (n.output ->> 'first_token_ms')::integer,
@@ -55,7 +60,8 @@ BEGIN
         ORDER BY n.root_id, n.status = 'succeeded' DESC, n.id DESC
         ON CONFLICT (id) DO UPDATE SET
             job_id = excluded.job_id, response_text = excluded.response_text, tokens_used = excluded.tokens_used,
-            cost_usd = excluded.cost_usd, response_time_ms = excluded.response_time_ms,
+            cost_usd = excluded.cost_usd, judging = excluded.judging, checks = excluded.checks,
+            response_time_ms = excluded.response_time_ms,
             first_token_ms = excluded.first_token_ms, finish_reason = excluded.finish_reason, status = excluded.status,
             error_code = excluded.error_code, error_message = excluded.error_message, updated_at = now()
         WHERE r.status = 'error' AND excluded.error_code IS DISTINCT FROM 'canceled';
@@ -72,11 +78,10 @@ BEGIN
             UPDATE jobs j SET run_at = now(), fair_at = fair_tag(j.priority, j.owner_id, j.kind)
             FROM (
                 SELECT id FROM jobs
-                WHERE id = ANY (x.job_ids) AND status = 'queued' AND run_at > now() + interval '1 year' ORDER BY id
+                WHERE id = ANY (x.job_ids) AND status = 'queued' AND run_at IS NULL ORDER BY id
                 LIMIT greatest(x.concurrency - (
                     SELECT count(*) FROM jobs
-                    WHERE id = ANY (x.job_ids)
-                        AND (status = 'running' OR status = 'queued' AND run_at <= now() + interval '1 year')), 0)
+                    WHERE id = ANY (x.job_ids) AND (status = 'running' OR status = 'queued' AND run_at IS NOT NULL)), 0)
                 FOR UPDATE SKIP LOCKED
             ) next WHERE j.id = next.id;
         END IF;

@@ -172,14 +172,15 @@ CREATE TRIGGER jobs_terminal BEFORE UPDATE ON jobs FOR EACH ROW
 
 -- Jobs: what may be done to them ------------------------------------------------------------------------------------------
 
--- The start tag of one more job of an owner; it moves the end of the owner's backlog by the job's cost, in seconds
--- divided by the owner's weight.
-CREATE FUNCTION fair_tag(p_priority integer, p_owner uuid, p_kind text) RETURNS double precision
+-- The start tag of one more job of an owner, or of the first of several; it moves the end of the owner's backlog by each
+-- job's cost, in seconds divided by the owner's weight.
+CREATE FUNCTION fair_tag(p_priority integer, p_owner uuid, p_kind text, p_count integer DEFAULT 1)
+RETURNS double precision
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     cost double precision := coalesce((SELECT greatest(average_seconds, 0.001) FROM kind_costs WHERE kind = p_kind), 1)
-                             / (SELECT queue_weight FROM users WHERE id = p_owner);
+                             / (SELECT queue_weight FROM users WHERE id = p_owner) * p_count;
     tag  double precision;
 BEGIN
     INSERT INTO queue_flow AS f SELECT p_priority, p_owner, vtime + cost FROM queue_class WHERE priority = p_priority
@@ -220,6 +221,40 @@ BEGIN
     VALUES (p_id, owner, p_kind, p_priority, p_input, CASE WHEN later THEN p_run_at ELSE now() END, p_max_attempts,
             p_retry_of, root, p_traceparent, CASE WHEN later THEN NULL ELSE fair_tag(p_priority, owner, p_kind) END)
     RETURNING *;
+END $$;
+
+-- Submits jobs of one kind of the user in scope, in their order, and returns how many. The first `p_ready` of them are
+-- ready at once; the others are held: without a `run_at`, until whoever submitted them readies them. All or none: none
+-- when more than `p_max_queued` would be waiting.
+CREATE FUNCTION submit_jobs(p_ids uuid[], p_kind text, p_inputs jsonb, p_priority integer, p_ready integer,
+                            p_max_attempts integer, p_max_queued integer, p_traceparent text DEFAULT NULL)
+RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
+DECLARE
+    owner uuid := current_user_id();
+    made  integer := cardinality(p_ids);
+    ready integer := greatest(least(p_ready, cardinality(p_ids)), 0);
+    first double precision;
+    step  double precision;
+BEGIN
+    IF owner IS NULL THEN
+        RAISE EXCEPTION 'submit_jobs needs a tenant scope' USING ERRCODE = 'insufficient_privilege';
+    ELSIF made <> jsonb_array_length(p_inputs) THEN
+        RAISE EXCEPTION 'submit_jobs: % ids, but % inputs', made, jsonb_array_length(p_inputs);
+    ELSIF made > p_max_queued OR EXISTS (
+        SELECT FROM jobs WHERE owner_id = owner AND status = 'queued' OFFSET p_max_queued - made
+    ) THEN
+        RETURN 0;
+    END IF;
+    IF ready > 0 THEN
+        first := fair_tag(p_priority, owner, p_kind, ready);
+        SELECT (f.finish - first) / ready INTO step FROM queue_flow f WHERE f.priority = p_priority AND f.owner_id = owner;
+    END IF;
+    INSERT INTO jobs (id, owner_id, kind, priority, input, run_at, max_attempts, root_id, traceparent, fair_at)
+    SELECT x.id, owner, p_kind, p_priority, x.input, CASE WHEN x.n <= ready THEN now() END, p_max_attempts, x.id,
+           p_traceparent, CASE WHEN x.n <= ready THEN first + (x.n - 1) * step END
+    FROM ROWS FROM (unnest(p_ids), jsonb_array_elements(p_inputs)) WITH ORDINALITY x(id, input, n) ORDER BY x.n;
+    RETURN made;
 END $$;
 
 -- Cancels a job of the user in scope: at once when it is queued; a running one is asked to, and its worker ends it.

@@ -64,7 +64,7 @@ GRANT SELECT ON kind_costs TO yeoul_app;
 
 -- Functions: nobody by default, then who needs which.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA yeoul FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION current_user_id(), submit_job, cancel_job, queue_place TO yeoul_app;
+GRANT EXECUTE ON FUNCTION current_user_id(), submit_job, submit_jobs, cancel_job, queue_place TO yeoul_app;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA yeoul TO yeoul_service;
 
 -- Readiness compares the schema's version.

@@ -111,7 +111,7 @@ CREATE TABLE jobs (
     root_id          uuid NOT NULL,                -- first of a chain of retries: steps are kept under it
     traceparent      text,                         -- the trace its attempts belong to (W3C); null = none
     created_at       timestamptz NOT NULL DEFAULT now(),
-    run_at           timestamptz NOT NULL DEFAULT now(),
+    run_at           timestamptz DEFAULT now(),  -- null: held, until whoever submitted it readies it
     started_at       timestamptz,
     finished_at      timestamptz,
     CHECK ((status IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)),
