@@ -49,14 +49,14 @@ export class Answer {
   #node = null; // the text's node, or the Prose that draws it
   #formatted;
 
-  /** `label`: which one it is, when there are several; `stop(lane)`: what its button does, or null. */
-  constructor(lane, label, { stop = null, formatted = false } = {}) {
+  /** `label`: which one it is, when there are several; `stop(lane)`, `retry(lane)`: what its buttons do, or null. */
+  constructor(lane, label, { stop = null, retry = null, formatted = false } = {}) {
     this.#lane = lane;
     this.#formatted = formatted;
     this.root = copyOf("pg-answer");
     say(field(this.root, "label"), label);
-    this.stops = stop !== null;
-    if (stop) action(this.root, "stop").addEventListener("click", () => stop(lane));
+    this.own = stop !== null;
+    for (const [name, does] of [["stop", stop], ["retry", retry]]) action(this.root, name).addEventListener("click", () => does(lane));
     action(this.root, "copy").addEventListener("click", () => copyText(lane.text));
   }
 
@@ -101,7 +101,8 @@ export class Answer {
     const { state } = this.#lane;
     const busy = state === "queued" || state === "running" || state === "retrying";
     this.root.dataset.state = state;
-    show(action(this.root, "stop"), busy && this.stops);
+    show(action(this.root, "stop"), busy && this.own);
+    show(action(this.root, "retry"), (state === "error" || state === "canceled") && this.own);
     show(action(this.root, "copy"), state === "completed");
     if (busy) {
       show(field(this.root, "error"), false);

@@ -8,7 +8,7 @@ const keyOf = (model, iteration, number) => `${number ?? 1}/${iteration}/${model
 
 /** One answer: `state` is queued, running, retrying, completed, error or canceled; `void` counts how often its text was taken back. */
 function lane(model, iteration, number) {
-  return { key: keyOf(model, iteration, number), model, iteration, case: number, state: "queued", text: "", void: 0, attempt: 0, retrying: null, result: null, jobId: null };
+  return { key: keyOf(model, iteration, number), model, iteration, case: number, state: "queued", text: "", void: 0, attempt: 0, retrying: null, result: null, jobId: null, stale: null };
 }
 
 const settled = (result) => (result.status === "completed" ? "completed" : result.error_code === "canceled" ? "canceled" : "error");
@@ -98,16 +98,24 @@ export class Board {
     return one;
   }
 
+  /** An answer that failed is asked for again: what is known of it counts no more. */
+  again(one) {
+    one.stale = one.result.updated_at;
+    one.result = null;
+    one.state = "queued";
+    this.#clear(one);
+  }
+
   #clear(one) {
     one.text = "";
     one.void += 1;
   }
 
   #end(one, result) {
-    if (one.result?.updated_at === result.updated_at && one.result?.job_id === result.job_id) return false;
+    if (result.updated_at === (one.result?.updated_at ?? one.stale)) return false;
     const text = result.response_text ?? one.text;
     if (!text.startsWith(one.text)) one.void += 1;
-    Object.assign(one, { result, text, state: settled(result), retrying: null, jobId: result.job_id ?? one.jobId });
+    Object.assign(one, { result, text, state: settled(result), retrying: null, jobId: result.job_id ?? one.jobId, stale: null });
     return true;
   }
 }

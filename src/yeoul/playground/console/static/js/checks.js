@@ -47,6 +47,11 @@ export class Checks {
     this.#draw();
   }
 
+  /** Texts that may have variables in them. */
+  get texts() {
+    return this.#rows.filter(({ type }) => ["value", "rubric"].includes(TYPES[type][1])).map(({ text }) => text);
+  }
+
   /** Checks as an execution has them become rows. */
   open(checks) {
     this.values = (checks ?? []).map((check) => {

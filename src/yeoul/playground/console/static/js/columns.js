@@ -22,8 +22,8 @@ export class Columns {
   #dirty = new Set();
   #drawing = false;
 
-  /** Shows a board in `root` until `signal` ends. `stop(lane)`: stops one; `head(model)`: words above its column. */
-  constructor(root, board, signal, { stop = null, formatted = false, head = (model) => model } = {}) {
+  /** Shows a board in `root` until `signal` ends. `stop(lane)` and `retry(lane)`: for their buttons; `head(model)`: words above its column. */
+  constructor(root, board, signal, { stop = null, retry = null, formatted = false, head = (model) => model } = {}) {
     this.#root = root;
     this.#board = board;
     this.#signal = signal;
@@ -35,7 +35,7 @@ export class Columns {
       this.#columns.set(model, { column, of: 0 });
     }
     for (const lane of board.lanes.values()) {
-      const answer = new Answer(lane, labelOf(lane, execution), { stop, formatted });
+      const answer = new Answer(lane, labelOf(lane, execution), { stop, retry, formatted });
       this.#answers.set(lane.key, answer);
       const values = execution.cases?.[lane.case - 1];
       if (values && execution.cases.length > 1) answer.root.firstElementChild.title = Object.entries(values).map(([name, value]) => `${name}: ${value}`).join("\n").slice(0, 500);

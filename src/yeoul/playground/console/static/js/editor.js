@@ -12,7 +12,7 @@ import { forget, kept, keep } from "./draft.js";
 import { estimate, MOST_CALLS } from "./estimate.js";
 import { mark, numberIn } from "./fields.js";
 import { Images } from "./images.js";
-import { fillParameters, noteTaken, PARAMETERS, readParameters, setParameters } from "./parameters.js";
+import { fillParameters, noteCapable, noteTaken, PARAMETERS, readParameters, setParameters } from "./parameters.js";
 import { Panels } from "./panels.js";
 import { Picker } from "./picker.js";
 import { variablesOf } from "./prompts.js";
@@ -86,7 +86,7 @@ export class Editor {
     this.#checks.open(null);
     if (draft) this.#checks.values = draft.checks;
     else this.#checks.open(execution?.checks);
-    this.#images.clear();
+    this.#images.open((prompt?.images ?? []).map((_, i) => `/api/prompts/${prompt.id}/images/${i + 1}`));
     for (const name of FIELDS) mark(this.#form, name, null);
     show(part(this.#main, "submit-error"), false);
     this.#changed({ keeping: false });
@@ -108,9 +108,11 @@ export class Editor {
     const { elements } = this.#form;
     const texts = [elements.system_prompt.value, elements.user_prompt.value];
     const had = this.#cases.names.length;
-    this.#cases.names = variablesOf(...texts);
+    this.#cases.names = variablesOf(...texts, ...this.#checks.texts);
     if (!had && this.#cases.names.length) this.#panels.open("cases");
     noteTaken(this.#form, this.picker.chosen);
+    noteCapable("schema", elements.response_schema.value.trim() !== "", this.picker.chosen.filter((model) => !model.capabilities.includes("json_schema")));
+    noteCapable("images", this.#images.count > 0, this.picker.chosen.filter((model) => !model.capabilities.includes("images")));
     const iterations = Number(elements.iterations.value) || 1;
     say(field(this.#form, "estimate"), estimate({
       models: this.picker.chosen, iterations, cases: this.#cases.count, texts: texts.join("") + this.#example(), maxTokens: Number(elements.max_tokens.value) || null,
@@ -142,7 +144,7 @@ export class Editor {
     const box = part(this.#main, "submit-error");
     show(box, false);
     try {
-      await this.picker.loaded;
+      await Promise.all([this.picker.loaded, this.#images.loaded]);
       const body = this.#read();
       if (this.#toFirstError()) return;
       const text = JSON.stringify(body);

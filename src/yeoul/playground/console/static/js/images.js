@@ -20,6 +20,8 @@ export class Images {
   #thumbs;
   #changed;
   #all = []; // {name, url}
+  #turn = 0;
+  loaded = Promise.resolve();
 
   /** In the form; `changed(added)` is called after every change. */
   constructor(form, signal, changed) {
@@ -50,9 +52,16 @@ export class Images {
     return this.#all.length;
   }
 
-  clear() {
+  /** Shows those of a prompt, by their addresses; `loaded` is when they are there. */
+  open(addresses) {
     this.#all = [];
     this.#draw();
+    const mine = (this.#turn += 1);
+    this.loaded = Promise.all(addresses.map(async (address) => read(await (await fetch(address)).blob()))).then((urls) => {
+      if (mine !== this.#turn) return;
+      this.#all = urls.map((url) => ({ name: "", url }));
+      this.#draw();
+    }, () => markBox("images", t("The images could not be loaded. Add them again.")));
   }
 
   /** As the API takes them. */

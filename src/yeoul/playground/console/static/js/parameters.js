@@ -1,8 +1,7 @@
 // Parameters, and which of the chosen models take them.
 
-import { say, show } from "../../../js/dom.js";
+import { markField, say, show } from "../../../js/dom.js";
 import { t } from "../../../js/i18n.js";
-import { markField } from "../../../js/dom.js";
 import { numberIn } from "./fields.js";
 
 const NUMBERS = {
@@ -47,19 +46,31 @@ export function fillParameters(form, values = {}) {
 
 export const setParameters = (form) => PARAMETERS.filter((name) => form.elements[name].value !== "" && !form.elements[name].disabled).length;
 
+function note(name, words, trouble) {
+  const element = document.getElementById(`${name}-taken`);
+  say(element, words);
+  element.classList.toggle("trouble", trouble);
+  show(element, words !== "");
+}
+
+const namesOf = (models) => models.map((model) => model.name).join(", ");
+
 /** Says beside each which of the chosen models do not take it: with none that does, it cannot be set. */
 export function noteTaken(form, models) {
   for (const name of PARAMETERS) {
     const without = models.filter((model) => !model.parameters.includes(name));
-    const element = form.elements[name];
     const nobody = models.length > 0 && without.length === models.length;
+    const element = form.elements[name];
     element.disabled = nobody;
-    const note = document.getElementById(`${name}-taken`);
-    const names = without.map((model) => model.name).join(", ");
-    if (nobody) say(note, t("No chosen model takes this."));
-    else if (without.length && element.value !== "") say(note, t("Not taken by %(models)s: leave it empty, or choose others.", { models: names }));
-    else say(note, without.length ? t("Not taken by %(models)s.", { models: names }) : "");
-    note.classList.toggle("trouble", !nobody && without.length > 0 && element.value !== "");
-    show(note, note.textContent !== "");
+    if (nobody) note(name, t("No chosen model takes this."), false);
+    else noteCapable(name, element.value !== "", without);
   }
+}
+
+/** Says beside something which of the chosen models do not take it, and what to do when it is in use. */
+export function noteCapable(name, used, without) {
+  const models = namesOf(without);
+  if (!without.length) note(name, "", false);
+  else if (used) note(name, t("Not taken by %(models)s: leave it empty, or choose others.", { models }), true);
+  else note(name, t("Not taken by %(models)s.", { models }), false);
 }

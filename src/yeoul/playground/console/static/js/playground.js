@@ -100,7 +100,7 @@ export function mount(main, signal) {
   act("replay", async () => openRun((await post(`/api/prompts/${shown.run.id}/execute`, undefined, { headers: { "Idempotency-Key": randomId() } })).execution_id, { fresh: true }));
   act("code", () => code.open(shown.run.execution));
   act("share", () => share.open(shown.run.execution.prompt_id));
-  act("versions", () => versions.open(detail.prompt));
+  act("versions", () => versions.open(detail.prompt, shown.run.execution));
   act("delete", async () => {
     const sure = await confirmed({
       title: t("Delete this prompt?"),

@@ -42,7 +42,10 @@ export class Run {
       if (this.#columns) this.#columns.formatted = formatted.checked;
     }, { signal });
     action(this.#root, "stop-all").addEventListener("click", () => this.stop(), { signal });
-    everySecond(() => this.#columns?.tick(), signal);
+    everySecond(() => {
+      this.#columns?.tick();
+      if (this.#board?.of((lane) => lane.stale).length) this.#gather();
+    }, signal);
     this.#open(known);
   }
 
@@ -66,8 +69,9 @@ export class Run {
       if (this.#signal.aborted) return;
       this.id = status.execution_id;
       this.#board = new Board(status);
-      const stop = (lane) => this.#stop(lane);
-      this.#columns = new Columns(part(this.#root, "columns"), this.#board, this.#signal, { stop, formatted: part(this.#root, "formatted").checked });
+      this.#columns = new Columns(part(this.#root, "columns"), this.#board, this.#signal, {
+        stop: (lane) => this.#stop(lane), retry: (lane) => this.#retry(lane), formatted: part(this.#root, "formatted").checked,
+      });
       show(part(this.#root, "run-actions"));
       this.#draw();
       known(status);
@@ -138,7 +142,7 @@ export class Run {
     const stop = action(this.#root, "stop-all");
     show(stop, !board.over);
     stop.disabled = this.#canceling || board.execution.cancel_requested;
-    drawStatistics(this.#root, board);
+    drawStatistics(this.#root, { board });
     this.#root.setAttribute("aria-busy", String(!board.over));
     this.#announce(board.over ? t("All answers have ended.") : ended ? tn("%(n)s answer is there.", "%(n)s answers are there.", ended) : t("Answers are being written."));
   }
@@ -162,6 +166,17 @@ export class Run {
     try {
       if (!lane.jobId) await this.#read();
       await post(`/api/prompts/${this.id}/iterations/${lane.jobId}/cancel`);
+    } catch (error) {
+      tell(part(this.#root, "run-error"), error);
+    }
+  }
+
+  /** A job of its own asks again, and mends the result when it has an answer. */
+  async #retry(lane) {
+    try {
+      await post(`/api/jobs/${lane.result.job_id}/retry`);
+      this.#board.again(lane);
+      this.#columns.changed(lane);
     } catch (error) {
       tell(part(this.#root, "run-error"), error);
     }

@@ -36,14 +36,18 @@ function checks(all) {
   }]);
 }
 
-/** Draws them into a section; hides them where a single answer says it all. */
-export function drawStatistics(root, board) {
-  // A row for each model from the beginning, so that nothing moves when the first numbers come.
+// A row for each model from the beginning, so that nothing moves when the first numbers come.
+function numbersOf({ board, name = (model) => model }) {
   const known = new Map(board.statistics.map((one) => [one.model, one]));
-  const lanes = board.lanes.size / board.execution.models.length;
-  const all = board.execution.models.map((model) => known.get(model) ?? { ...NOTHING, model, count: lanes });
+  const count = board.lanes.size / board.execution.models.length;
+  return board.execution.models.map((model) => ({ ...NOTHING, count, ...known.get(model), model: name(model) }));
+}
+
+/** Draws them into a section, of one board or of several, each with a name for its models; hides them where a single answer says it all. */
+export function drawStatistics(root, ...sides) {
+  const all = sides.flatMap(numbersOf);
   const table = columns(all);
-  show(part(root, "stats"), board.lanes.size > 1);
+  show(part(root, "stats"), sides.some(({ board }) => board.lanes.size > 1));
   part(root, "stats-head").replaceChildren(make("tr", {}, ...table.map(([name]) => make("th", { scope: "col" }, name))));
   part(root, "stats-rows").replaceChildren(
     ...all.map((one) => make("tr", {}, ...table.map(([, of], i) => (i === 0 ? make("th", { scope: "row" }, of(one)) : make("td", {}, of(one)))))),

@@ -14,6 +14,7 @@ export class Versions {
   #dialog;
   #signal;
   #shown = null;
+  #execution = null;
   #cursor = null;
 
   constructor(main, signal) {
@@ -23,9 +24,10 @@ export class Versions {
     more.addEventListener("click", () => this.#try(() => this.#read(this.#cursor)), { signal });
   }
 
-  /** Opens them for the prompt that is shown. */
-  async open(prompt) {
+  /** Opens them for the prompt and the execution that are shown. */
+  async open(prompt, execution) {
     this.#shown = prompt;
+    this.#execution = execution;
     show(field(this.#dialog, "diff"), false);
     this.#dialog.showModal();
     await this.#try(() => this.#read(null));
@@ -53,7 +55,9 @@ export class Versions {
       make("span", {}, tn("%(n)s run", "%(n)s runs", one.executions)));
     const against = isShown ? null : make("button", { type: "button", className: "button small", "aria-label": t("What differs from %(version)s", { version: words }) }, t("Differences"));
     against?.addEventListener("click", () => this.#try(() => this.#compare(one)));
-    return make("li", { className: "entry" }, make("div", { className: "entry-words" }, title, facts, this.#labelForm(one)), against);
+    // An id of a prompt means its latest run: with another version that, else the page lets one choose.
+    const beside = one.executions > (isShown ? 1 : 0) ? make("a", { className: "button small", href: `/playground/${isShown ? this.#execution.id : one.id}/beside/${this.#execution.id}`, "aria-label": t("Answers of %(version)s beside those shown", { version: words }) }, t("Side by side")) : null;
+    return make("li", { className: "entry" }, make("div", { className: "entry-words" }, title, facts, this.#labelForm(one)), against, beside);
   }
 
   #label(one, label) {
