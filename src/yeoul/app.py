@@ -51,7 +51,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
         openapi_url="/api/openapi.json",
     )
     app.state.settings = settings
-    install_http(app, settings)
+    install_http(app, settings, {path: most for product in installed() for path, most in product.bodies.items()})
     for router in (auth_router, failed_router, jobs_router, schedules_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)

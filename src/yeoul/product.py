@@ -5,7 +5,7 @@ nothing of products; the composition roots (``app``, ``worker``) and the schema 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -51,14 +51,16 @@ class Page:
 class Product:
     """A product's name, the kinds of jobs it runs, the routes it serves, its tables, and its pages.
 
-    ``tables`` imports the modules of its mapped classes; ``migrations`` is the folder of its own line of revisions
-    (``0001_….py``, run after the core's). Its tables begin with its name. ``console`` is the folder of what its pages
-    are made of: ``templates``, ``static`` and ``locale``. Raises ``ValueError`` for a bad name, or pages without it.
+    ``bodies``: paths whose requests may be larger than others', in bytes. ``tables`` imports the modules of its mapped
+    classes; ``migrations`` is the folder of its own line of revisions (``0001_….py``, run after the core's). Its tables
+    begin with its name. ``console`` is the folder of what its pages are made of: ``templates``, ``static`` and
+    ``locale``. Raises ``ValueError`` for a bad name, or pages without it.
     """
 
     name: str
     kinds: tuple[Kind, ...] = ()
     routers: tuple[APIRouter, ...] = field(default=())
+    bodies: Mapping[str, int] = field(default_factory=dict)
     tables: Callable[[], MetaData] | None = None
     migrations: Path | None = None
     pages: tuple[Page, ...] = ()

@@ -12,6 +12,8 @@ from yeoul.playground.errors import BadCases, BadTable
 MOST_CASES = 200
 MOST_COLUMNS = 50
 MOST_BYTES = 1_000_000
+LONGEST = 2_000_000
+"""Characters of a text with its values."""
 
 NAME = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 _NAME = re.compile(NAME)
@@ -32,7 +34,13 @@ def variables(*texts: str | None) -> list[str]:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """The text with values in the variables' places; what a value itself has in braces stays. ``KeyError`` without."""
+    """The text with values in the variables' places; what a value itself has in braces stays.
+
+    Raises ``KeyError`` without a value, and ``BadCases`` when the text would be too long.
+    """
+    grown = sum(len(values[found[1]]) - len(found[0]) for found in _VARIABLE.finditer(text))
+    if (length := len(text) + grown) > LONGEST:  # counted before it is made: a value may stand in many places
+        raise BadCases(f"With its values the text has {length:,} characters; {LONGEST:,} is the most.")
     return _VARIABLE.sub(lambda found: values[found[1]], text)
 
 

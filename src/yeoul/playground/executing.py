@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,14 +11,15 @@ from yeoul.core.base import json
 from yeoul.core.base.ids import new_id
 from yeoul.core.jobs import idempotency
 from yeoul.core.jobs import repository as jobs
-from yeoul.core.llm.schemas import Parameters
+from yeoul.core.llm.images import Image
+from yeoul.core.llm.schemas import CompletionRequest, Parameters
 from yeoul.core.runtime import submit
 from yeoul.core.runtime.services import Services
 from yeoul.playground import prompts, repository, statuses
 from yeoul.playground.cases import fit
-from yeoul.playground.checks import variables
+from yeoul.playground.checks import Check, JudgeCheck, variables
 from yeoul.playground.errors import ParameterNotTaken, PromptNotFound, TooManyIterations
-from yeoul.playground.requests import MOST_JOBS, Execute, IterationInput
+from yeoul.playground.requests import CHECKS, MOST_JOBS, Execute, IterationInput
 from yeoul.playground.schemas import Started
 from yeoul.playground.tables import Execution, Prompt
 
@@ -30,7 +32,10 @@ async def execute(
     """Creates a prompt and its first execution; also whether an earlier request with this key had done so."""
     if (known := await _replayed(session, key)) is not None:
         return known, True
-    models = routed(services, given.models or [given.selected_model], given.parameters)
+    models = routed(
+        services, given.models or [given.selected_model], given.parameters, given.response_schema, given.images
+    )
+    checks = [_judged(services, check) for check in given.checks]
     selected = models[0] if given.models else given.selected_model
     prompt = await prompts.make(session, owner_id, given, selected)
     cases = json.clean(given.cases or [])
@@ -39,7 +44,7 @@ async def execute(
         iterations=given.iterations,
         models=models,
         case_count=len(cases),
-        checks=json.clean([check.model_dump(mode="json", exclude_none=True) for check in given.checks]),
+        checks=json.clean([check.model_dump(mode="json") for check in checks]),
         concurrency=given.concurrency,
         timeout_seconds=given.timeout_seconds,
         max_cost_usd=given.max_cost_usd,
@@ -61,7 +66,11 @@ async def replay(
     prompt = await repository.prompt(session, before.prompt_id)
     if prompt is None or prompt.owner_id != owner_id:
         raise PromptNotFound
-    routed(services, before.models, Parameters.model_validate(prompt.parameters))
+    images = await repository.pictures(session, prompt)
+    parameters = Parameters.model_validate(prompt.parameters)
+    routed(services, before.models, parameters, prompt.response_schema, images)
+    for check in CHECKS.validate_python(before.checks):
+        _judged(services, check)
     same = (
         "iterations", "models", "case_count", "checks", "concurrency", "timeout_seconds", "max_cost_usd", "stream",
     )  # fmt: skip
@@ -71,9 +80,19 @@ async def replay(
     return started, False
 
 
-def routed(services: Services, models: Sequence[str], parameters: Parameters) -> list[str]:
-    """The full ids of models, each once. Raises a ``ModelError``, or ``ParameterNotTaken`` with every one at fault."""
-    routes = {route.id: route for route in (services.gateway.route(model) for model in models)}
+def routed(
+    services: Services,
+    models: Sequence[str],
+    parameters: Parameters,
+    response_schema: dict[str, Any] | None,
+    images: Sequence[Image],
+) -> list[str]:
+    """The full ids of models, each once. Raises a ``ModelError``, or ``ParameterNotTaken`` with every one at fault.
+
+    A ``ModelError`` too for one that reads no such images, or cannot keep to a schema.
+    """
+    asked = [CompletionRequest.ask("?", model=one, response_schema=response_schema, images=images) for one in models]
+    routes = {route.id: route for route in map(services.gateway.check, asked)}
     errors = []
     for route, name in product(routes.values(), parameters.model_dump(exclude_none=True)):
         honoured = route.provider.honours(route.model)
@@ -83,6 +102,13 @@ def routed(services: Services, models: Sequence[str], parameters: Parameters) ->
     if errors:
         raise ParameterNotTaken(f"{errors[0]['message']} Leave it out, or choose another model.", errors=errors)
     return list(routes)
+
+
+def _judged(services: Services, check: Check) -> Check:
+    """The same check, of a judge with the full id of its model. Raises a ``ModelError``."""
+    if not isinstance(check, JudgeCheck):
+        return check
+    return check.model_copy(update={"model": services.gateway.route(check.model).id})
 
 
 async def _begin(

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from decimal import Decimal
 
-from yeoul.core.llm.schemas import Completed, CompletionRequest, Image, Message, Parameters
+from yeoul.core.llm.schemas import Completed, CompletionRequest, Message, Parameters
 from yeoul.core.runtime.context import Context
 from yeoul.core.runtime.handlers import handler
 from yeoul.playground import checks, repository
@@ -64,17 +64,14 @@ async def _task(ctx: Context, given: IterationInput) -> _Task:
             raise PromptNotFound
         execution, prompt = found
         values = await repository.case(session, execution.id, given.case_number) or {}
-        images = await repository.images(session, prompt.id) if prompt.images else []
+        images = await repository.pictures(session, prompt)
     request = CompletionRequest(
         model=given.model,
         messages=[Message(role="user", content=fill(prompt.user_prompt, values))],
         system=None if prompt.system_prompt is None else fill(prompt.system_prompt, values),
         parameters=Parameters.model_validate(prompt.parameters),
         response_schema=prompt.response_schema,
-        images=[
-            Image(media_type=shown["media_type"], data=image.data)
-            for shown, image in zip(prompt.images, images, strict=True)
-        ],
+        images=images,
     )
     asked = CHECKS.validate_python(execution.checks)
     return _Task(request, values, asked, execution.timeout_seconds, execution.max_cost_usd)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from yeoul.playground import repository, service, statuses
 from yeoul.playground.cases import fill
 from yeoul.playground.errors import NeverExecuted, NoSuchSnippet
-from yeoul.playground.snippets import Picture, Question
+from yeoul.playground.snippets import Question
 
 
 async def question(session: AsyncSession, either: UUID, model: str | None, case: int, gateway_url: str) -> Question:
@@ -27,7 +27,6 @@ async def question(session: AsyncSession, either: UUID, model: str | None, case:
     if prompt.variables and values is None:
         count = 0 if asked is None else asked.case_count
         raise NoSuchSnippet(f"The prompt has variables, and there is no case {case}: its execution has {count}.")
-    images = await repository.images(session, prompt.id) if prompt.images else []
     return Question(
         system_prompt=None if prompt.system_prompt is None else fill(prompt.system_prompt, values or {}),
         user_prompt=fill(prompt.user_prompt, values or {}),
@@ -35,5 +34,5 @@ async def question(session: AsyncSession, either: UUID, model: str | None, case:
         model=model or models[0],
         gateway_url=gateway_url,
         response_schema=prompt.response_schema,
-        pictures=[Picture(shown["media_type"], image.data) for shown, image in zip(prompt.images, images, strict=True)],
+        images=await repository.pictures(session, prompt),
     )

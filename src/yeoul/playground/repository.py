@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from yeoul.core.jobs.tables import Job
+from yeoul.core.llm.images import Image as Picture
 from yeoul.playground.tables import Case, Execution, Image, Prompt, Result
 
 _CANCEL = text("SELECT id, status FROM yeoul.playground_cancel(:id)")
@@ -97,10 +98,14 @@ async def image(session: AsyncSession, prompt_id: UUID, number: int) -> Image | 
     return await session.get(Image, (prompt_id, number))
 
 
-async def images(session: AsyncSession, prompt_id: UUID) -> Sequence[Image]:
-    """The data of all of a prompt's images, in their order."""
-    query = select(Image).where(Image.prompt_id == prompt_id).order_by(Image.number)
-    return (await session.scalars(query)).all()
+async def pictures(session: AsyncSession, found: Prompt) -> list[Picture]:
+    """A prompt's images, in their order."""
+    if not found.images:
+        return []
+    data = await session.scalars(select(Image.data).where(Image.prompt_id == found.id).order_by(Image.number))
+    return [
+        Picture(media_type=shown["media_type"], data=one) for shown, one in zip(found.images, data.all(), strict=True)
+    ]
 
 
 async def prompt_of(session: AsyncSession, execution_id: UUID) -> Prompt | None:

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from yeoul.core.base import json
 from yeoul.core.base.json_schema import JsonSchema
-from yeoul.core.llm.schemas import DEFAULT_MODEL, Image, Parameters, Text
+from yeoul.core.llm.images import Images
+from yeoul.core.llm.schemas import DEFAULT_MODEL, Parameters, Text
 from yeoul.playground.cases import MOST_CASES, NAME
 from yeoul.playground.checks import Check, Checks
 
@@ -17,7 +18,6 @@ MOST_MODELS = 8
 MOST_JOBS = 1000
 """Models times iterations times cases of one execution: its jobs, inserted in one request and followed in one stream.
 Beside it stands ``max_queued_per_user``, what a user may have waiting of all kinds together."""
-MOST_IMAGES = 4
 MOST_CASES_BYTES = 1_048_576
 LONGEST_TIMEOUT = 1800
 
@@ -63,7 +63,7 @@ class Execute(BaseModel):
     response_schema: JsonSchema | None = Field(
         default=None, description="A JSON Schema: answers are JSON of that form."
     )
-    images: list[Image] = Field(default_factory=list, max_length=MOST_IMAGES, description="Shown with `user_prompt`.")
+    images: Images = Field(default_factory=list, description="Shown with `user_prompt`.")
     iterations: int = Field(default=1, ge=1, le=MOST_ITERATIONS, description="How often each model is asked each case.")
     cases: Annotated[list[Case], AfterValidator(_small_cases)] | None = Field(
         default=None,

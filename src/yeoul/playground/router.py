@@ -17,10 +17,11 @@ from yeoul.core.base import json
 from yeoul.core.base.pagination import Limit, Page
 from yeoul.core.events.sse import HEARTBEAT_SECONDS, EventStreamResponse
 from yeoul.core.jobs import idempotency
+from yeoul.core.llm.images import MOST_IMAGES
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.playground import cases, executing, export, live, questions, service, snippets, statuses
 from yeoul.playground.cases import MOST_CASES
-from yeoul.playground.requests import MOST_IMAGES, Execute
+from yeoul.playground.requests import Execute
 from yeoul.playground.schemas import HistoryItem, PromptDetail, Started, StatusOut
 
 router = APIRouter(prefix="/api/prompts", tags=["playground"])

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from yeoul.core.llm.images import Image
 from yeoul.playground.errors import NoSuchSnippet
 
 Language = Literal["curl", "python", "javascript"]
@@ -76,14 +77,6 @@ class Snippet(BaseModel):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image that is shown with the question."""
-
-    media_type: str
-    data: bytes
-
-
-@dataclass(frozen=True)
 class Question:
     """What is asked: ``model`` is a full id, ``gateway_url`` this installation's ``/v1``."""
 
@@ -93,7 +86,7 @@ class Question:
     model: str
     gateway_url: str
     response_schema: Mapping[str, Any] | None = None
-    pictures: Sequence[Picture] = ()
+    images: Sequence[Image] = ()
 
 
 def write(question: Question, language: Language, client: Client | None, target: Target) -> Snippet:
@@ -130,16 +123,16 @@ def _refuse(question: Question, door: _Door) -> None:
         raise NoSuchSnippet(f"The `response_schema` has the name {_PROTOTYPE}, which means something else in programs.")
     if question.response_schema is not None and not door.schemas:
         raise NoSuchSnippet(f"The API at {door.url} does not keep to a `response_schema`: no program asks it the same.")
-    if question.pictures and not door.images:
+    if question.images and not door.images:
         raise NoSuchSnippet(f"The API at {door.url} takes no images: no program asks it the same.")
-    if (size := sum(len(picture.data) for picture in question.pictures)) > MOST_IMAGE_BYTES:
+    if (size := sum(len(image.data) for image in question.images)) > MOST_IMAGE_BYTES:
         raise NoSuchSnippet(f"The images have {size:,} bytes; in a program stand {MOST_IMAGE_BYTES:,} at most.")
 
 
 def _body(question: Question, model: str, door: _Door) -> dict[str, Any]:
     content: Any = question.user_prompt
-    if question.pictures:
-        content = [{"type": "text", "text": content}, *map(_part, question.pictures)]
+    if question.images:
+        content = [{"type": "text", "text": content}, *map(_part, question.images)]
     messages = [{"role": "user", "content": content}]
     if question.system_prompt:
         messages.insert(0, {"role": "system", "content": question.system_prompt})
@@ -151,9 +144,9 @@ def _body(question: Question, model: str, door: _Door) -> dict[str, Any]:
     return {"model": model, "messages": messages, **given}
 
 
-def _part(picture: Picture) -> dict[str, Any]:
-    data = base64.b64encode(picture.data).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{data}"}}
+def _part(image: Image) -> dict[str, Any]:
+    data = base64.b64encode(image.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{data}"}}
 
 
 _PYTHON = {"true": "True", "false": "False", "null": "None"}

@@ -75,15 +75,12 @@ class Prompt(Base):
     selected_model: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
-    labels: Mapped[list[str]]
-
-
-Prompt.labels = column_property(
-    select(func.coalesce(func.array_agg(aggregate_order_by(Label.label, Label.label)), text("'{}'")))
-    .where(Label.prompt_id == Prompt.id)
-    .correlate_except(Label)
-    .scalar_subquery()
-)
+    labels: Mapped[list[str]] = column_property(
+        select(func.coalesce(func.array_agg(aggregate_order_by(Label.label, Label.label)), text("'{}'")))
+        .where(Label.prompt_id == id)  # noqa: A003  (the column above)
+        .correlate_except(Label)
+        .scalar_subquery()
+    )
 
 
 class Image(Base):

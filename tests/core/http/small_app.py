@@ -38,10 +38,12 @@ def settings_with(**values: Any) -> Settings:
     return Settings(_env_file=None, **{**given, "allowed_hosts": ["*"], **values})
 
 
-def small_app(settings: Settings, database: Database | None = None) -> FastAPI:
+def small_app(
+    settings: Settings, database: Database | None = None, *, larger_bodies: dict[str, int] | None = None
+) -> FastAPI:
     app = FastAPI()
     app.state.services = SmallServices(settings, database)
-    install(app, settings)
+    install(app, settings, larger_bodies)
     app.include_router(auth_router)
     return app
 

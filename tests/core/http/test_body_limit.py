@@ -13,7 +13,7 @@ LIMIT = 1024
 
 @pytest.fixture
 def app() -> FastAPI:
-    app = small_app(settings_with(max_body_bytes=LIMIT))
+    app = small_app(settings_with(max_body_bytes=LIMIT), larger_bodies={"/large": 3 * LIMIT})
     app.state.reads = 0
 
     @app.post("/json")
@@ -23,6 +23,10 @@ def app() -> FastAPI:
 
     @app.post("/raw")
     async def take_raw(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/large")
+    async def take_large(request: Request) -> int:
         return len(await request.body())
 
     @app.post("/ignore")
@@ -43,6 +47,13 @@ async def test_stated_length_over_the_limit_is_refused_unread(app: FastAPI) -> N
     problem = assert_problem(response, 413, "too_large")
     assert "1,024" in problem["detail"]
     assert app.state.reads == 0
+
+
+async def test_a_path_that_takes_more(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        assert (await client.post("/large", content=b"x" * 3 * LIMIT)).json() == 3 * LIMIT
+        response = await client.post("/large", content=b"x" * (3 * LIMIT + 1))
+    assert "3,072" in assert_problem(response, 413, "too_large")["detail"]
 
 
 @pytest.mark.parametrize("path", ["/raw", "/json"])

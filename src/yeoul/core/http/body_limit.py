@@ -1,5 +1,7 @@
 """A limit on request bodies, whether they state their length or come in chunks."""
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,20 +15,25 @@ class _LimitPassedError(Exception):
 
 
 class BodyLimitMiddleware:
-    """Answers 413 to bodies over ``limit`` bytes: at once where the length is stated, else when it is passed."""
+    """Answers 413 to bodies over ``limit`` bytes: at once where the length is stated, else when it is passed.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    ``larger`` are the paths that take more.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._limit = limit
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, reading along."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = max(self._limit, self._larger.get(scope.get("path", ""), 0))
         stated = Headers(scope=scope).get("content-length", "")
-        if stated.isdecimal() and int(stated) > self._limit:
-            await self._refuse(scope, receive, send)
+        if stated.isdecimal() and int(stated) > limit:
+            await _refuse(limit, scope, receive, send)
             return
 
         read = 0
@@ -36,13 +43,13 @@ class BodyLimitMiddleware:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._limit:
+            if read > limit:
                 raise _LimitPassedError
             return message
 
         async def unless_passed(message: Message) -> None:
             nonlocal started
-            if read > self._limit and not started:
+            if read > limit and not started:
                 return  # whatever was made of the broken-off body, such as "unreadable", is not the reason
             started = True
             await send(message)
@@ -50,11 +57,12 @@ class BodyLimitMiddleware:
         try:
             await self._app(scope, counted, unless_passed)
         except Exception:
-            if read <= self._limit or started:
+            if read <= limit or started:
                 raise
-        if read > self._limit and not started:
-            await self._refuse(scope, receive, send)
+        if read > limit and not started:
+            await _refuse(limit, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = TooLarge(f"The body is over {self._limit:,} bytes, the most this server takes. Send less at a time.")
-        await problems.render(error, Request(scope))(scope, receive, send)
+
+async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    error = TooLarge(f"The body is over {limit:,} bytes, the most this server takes. Send less at a time.")
+    await problems.render(error, Request(scope))(scope, receive, send)

@@ -1,5 +1,7 @@
 """Puts all of this room into an application, in the one order that works."""
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -13,14 +15,16 @@ from yeoul.settings import Settings
 _EXPOSED = ["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
 
 
-def install(app: FastAPI, settings: Settings) -> None:
+def install(app: FastAPI, settings: Settings, larger_bodies: Mapping[str, int] | None = None) -> None:
     """Adds middlewares, error handlers, ``/health``, ``/up``, ``/ready`` and ``/metrics``.
+
+    ``larger_bodies``: paths whose requests may be larger than others', in bytes.
 
     From the outside in: request id, log and numbers → security headers → CORS → error barrier → host → body limit →
     routes.
     ``app.state.services`` must give ``settings`` and ``readiness`` by the time of the first request.
     """
-    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes, larger=larger_bodies)
     if (names := allowed_hosts(settings)) is not None:
         app.add_middleware(HostMiddleware, names=names)
     app.add_middleware(ErrorBarrierMiddleware)

@@ -6,9 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response, status
 
 from yeoul.core.auth.dependencies import CurrentPrincipal
+from yeoul.core.llm.images import MOST_IMAGES
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.core.runtime.services import Services
-from yeoul.playground.requests import MOST_IMAGES
 from yeoul.playground.sharing import service
 from yeoul.playground.sharing.schemas import Shared, ShareOut
 from yeoul.playground.tables import Share
