@@ -39,7 +39,7 @@ export function metrics(result) {
 function mark({ name, passed, detail }) {
   const [sort, sign, said] = passed === null ? ["unknown", "?", t("Not judged")] : passed ? ["passed", "✓", t("Passed")] : ["failed", "✗", t("Failed")];
   return make("li", { className: sort, title: detail ?? "" }, make("span", { "aria-hidden": "true" }, sign), make("span", { className: "sr-only" }, `${said}: `), name,
-    detail && passed !== true ? make("span", { className: "pg-soft" }, ` ${detail}`) : null);
+    detail && passed !== true ? make("span", { className: "pg-soft" }, ` · ${detail}`) : null);
 }
 
 export class Answer {

@@ -13,6 +13,9 @@ function labelOf(lane, { iterations, cases }) {
   return parts.join(" · ");
 }
 
+/** From so many answers on, those out of sight are not laid out. */
+const MANY = 60;
+
 export class Columns {
   #root;
   #board;
@@ -46,6 +49,7 @@ export class Columns {
     }
     root.replaceChildren(...[...this.#columns.values()].map(({ column }) => column));
     root.classList.toggle("several", board.lanes.size > execution.models.length);
+    root.classList.toggle("many", board.lanes.size > MANY);
     this.#counts();
   }
 

@@ -61,7 +61,6 @@ export class Editor {
       event.preventDefault();
       form.requestSubmit();
     }, listen);
-    form.querySelector("[type=submit]").disabled = false;
   }
 
   focus() {
@@ -77,10 +76,19 @@ export class Editor {
     this.#of = prompt;
   }
 
-  /** Shows a prompt and how an execution asked it; without them an empty one. A draft of it that was kept wins. */
+  fold() {
+    this.#panels.fold();
+  }
+
+  /**
+   * Shows a prompt and how an execution asked it; without them an empty one. A draft of it that was kept wins, and so
+   * does what somebody has written before this script was there.
+   */
   open(prompt = null, execution = null, { drafts = true } = {}) {
     this.#of = prompt;
-    const draft = drafts ? kept(prompt?.id) : null;
+    const { elements } = this.#form;
+    const early = drafts && !prompt ? { system_prompt: elements.system_prompt.value, user_prompt: elements.user_prompt.value } : {};
+    const draft = early.system_prompt || early.user_prompt ? early : drafts ? kept(prompt?.id) : null;
     if (draft) this.#fill(draft);
     else this.#fill({ ...prompt, ...execution, stop: undefined, response_schema: prompt?.response_schema ? JSON.stringify(prompt.response_schema, null, 2) : "" });
     this.#checks.open(null);
@@ -91,6 +99,7 @@ export class Editor {
     show(part(this.#main, "submit-error"), false);
     this.#changed({ keeping: false });
     if (draft || prompt) this.#panels.openUsed();
+    for (const element of [elements.system_prompt, elements.user_prompt, this.#form.querySelector("[type=submit]")]) element.disabled = false;
   }
 
   #fill(values) {

@@ -20,6 +20,10 @@ export class Panels {
     this.#set(name, true);
   }
 
+  fold() {
+    for (const name of this.#buttons.keys()) this.#set(name, false);
+  }
+
   /** Opens the one that holds an element. */
   openAround(element) {
     const panel = element.closest(".pg-panel");

@@ -67,12 +67,14 @@ export function mount(main, signal) {
       tellWhich();
       if (fresh) editor.of(detail.prompt);
       else editor.open(detail.prompt, status.execution);
-    });
+    }, () => fresh || editor.open());
     shown = { run, end };
     if (!fresh) return;
     go(`/playground/${id}`);
+    editor.fold();
     part(main, "run").querySelector("h2").focus({ preventScroll: true });
-    part(main, "run").scrollIntoView({ block: "start", behavior: "smooth" });
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    part(main, "run").scrollIntoView({ block: "start", behavior: still ? "instant" : "smooth" });
   }
 
   const openNew = () => {

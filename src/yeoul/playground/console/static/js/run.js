@@ -26,8 +26,8 @@ export class Run {
   #canceling = false;
   #said = "";
 
-  /** Shows the execution of an id, a prompt's or its own, until `signal` ends; `known(status)` is called once it is. */
-  constructor(main, id, signal, known) {
+  /** Shows the execution of an id, a prompt's or its own, until `signal` ends; `known(status)` is called once it is, `gone()` when it is not there. */
+  constructor(main, id, signal, known, gone) {
     this.#main = main;
     this.#root = part(main, "run");
     this.#signal = signal;
@@ -46,7 +46,7 @@ export class Run {
       this.#columns?.tick();
       if (this.#board?.of((lane) => lane.stale).length) this.#gather();
     }, signal);
-    this.#open(known);
+    this.#open(known, gone);
   }
 
   get execution() {
@@ -63,7 +63,7 @@ export class Run {
     this.#root.setAttribute("aria-busy", "true");
   }
 
-  async #open(known) {
+  async #open(known, gone) {
     try {
       const status = await get(`/api/prompts/${this.id}/status`, { signal: this.#signal });
       if (this.#signal.aborted) return;
@@ -76,7 +76,9 @@ export class Run {
       this.#draw();
       known(status);
     } catch (error) {
+      if (this.#signal.aborted) return;
       this.#gone(error);
+      gone();
       return;
     }
     if (!this.#board.over) this.#follow();

@@ -18,7 +18,7 @@ export async function mount(main, signal) {
   let end = new AbortController();
 
   const drawPrompt = (prompt) => {
-    say(field(root, "title"), titleOf(prompt));
+    if (prompt.name) say(field(root, "title"), prompt.name);
     document.title = `${titleOf(prompt).slice(0, 60)} · ${t("Yeoul")}`;
     say(field(root, "text"), prompt.user_prompt);
     say(field(root, "system"), prompt.system_prompt ?? "");

@@ -40,12 +40,13 @@ function checks(all) {
 function numbersOf({ board, name = (model) => model }) {
   const known = new Map(board.statistics.map((one) => [one.model, one]));
   const count = board.lanes.size / board.execution.models.length;
-  return board.execution.models.map((model) => ({ ...NOTHING, count, ...known.get(model), model: name(model) }));
+  return board.execution.models.map((model) => ({ ...NOTHING, count, ...known.get(model), model: name(model), of: model }));
 }
 
 /** Draws them into a section, of one board or of several, each with a name for its models; hides them where a single answer says it all. */
 export function drawStatistics(root, ...sides) {
-  const all = sides.flatMap(numbersOf);
+  const order = [...new Set(sides.flatMap(({ board }) => board.execution.models))];
+  const all = sides.flatMap(numbersOf).sort((a, b) => order.indexOf(a.of) - order.indexOf(b.of));
   const table = columns(all);
   show(part(root, "stats"), sides.some(({ board }) => board.lanes.size > 1));
   part(root, "stats-head").replaceChildren(make("tr", {}, ...table.map(([name]) => make("th", { scope: "col" }, name))));
