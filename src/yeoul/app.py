@@ -16,6 +16,7 @@ from yeoul.core.completions.router import install as install_completions
 from yeoul.core.embeddings.router import router as embeddings_router
 from yeoul.core.http.install import install as install_http
 from yeoul.core.jobs.kinds import Kinds
+from yeoul.core.llm.images import BODY_BYTES
 from yeoul.core.llm.router import router as llm_router
 from yeoul.core.provider_keys.router import router as provider_keys_router
 from yeoul.core.runtime.failed.router import router as failed_router
@@ -28,6 +29,8 @@ from yeoul.product import installed
 from yeoul.settings import Settings
 from yeoul.worker import running, stop_signals
 
+_WITH_IMAGES = ("/v1/chat/completions", "/v1/responses", "/generate")
+"""Paths whose bodies may have images in them."""
 CLOSE_SECONDS = 5
 """How long open requests may go on once the server has been told to stop; streams are ended at once."""
 
@@ -51,7 +54,8 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
         openapi_url="/api/openapi.json",
     )
     app.state.settings = settings
-    install_http(app, settings, {path: most for product in installed() for path, most in product.bodies.items()})
+    products = {path: most for product in installed() for path, most in product.bodies.items()}
+    install_http(app, settings, larger_bodies=dict.fromkeys(_WITH_IMAGES, BODY_BYTES) | products)
     for router in (auth_router, failed_router, jobs_router, schedules_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)

@@ -274,9 +274,7 @@ class Settings(BaseSettings):
         default=7, ge=0, le=9, description="Highest job priority an ordinary user may ask for."
     )
     max_input_bytes: int = Field(default=262_144, ge=1024, description="Largest input of one job, in bytes of JSON.")
-    max_body_bytes: int = Field(
-        default=1_048_576, ge=1024, description="Largest request body outside file uploads, in bytes."
-    )
+    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body without images, in bytes.")
     user_share: float = Field(
         default=0.8, gt=0, le=1, description="Share of all workers' slots that one user's jobs may take at a time."
     )
@@ -355,12 +353,8 @@ class Settings(BaseSettings):
     compatible_models: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="Model names to list for provider `compatible`, comma-separated."
     )
-    compatible_image_models: Annotated[list[str], NoDecode] = Field(
-        default_factory=list, description="Which of them read images, comma-separated."
-    )
-    compatible_json_schema: bool = Field(
-        default=True, description="Whether that server keeps an answer to a JSON Schema, as most do."
-    )
+    compatible_image_models: Annotated[list[str], NoDecode] = Field(default=[], description="Those that read images.")
+    compatible_json_schema: bool = Field(default=True, description="Whether that server keeps to a JSON Schema.")
     compatible_embedding_models: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="Names of models for embeddings to list for provider `compatible`, comma-separated.",

@@ -2,14 +2,14 @@
 
 import csv
 import io
+import json
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pytest
 
 from tests.conftest import Account
-from tests.playground.conftest import Ended, Execute, Json, messages, script
+from tests.playground.conftest import Ended, Execute, Json, messages
 from yeoul.core.db.database import Database
 
 Results = dict[tuple[int, int, str], Any]
@@ -116,7 +116,7 @@ async def test_an_answer_in_a_form(execute: Execute, ended: Ended) -> None:
         user_prompt="seven is 7", response_schema=schema, checks=[{"type": "json_schema", "schema": schema}]
     )
     shown = await ended(made["execution_id"])
-    assert shown["results"][0]["response_text"] == '{"n":7}'
+    assert json.loads(shown["results"][0]["response_text"]) == {"n": 7}
     assert shown["results"][0]["checks"][0]["passed"] is True
 
 
@@ -154,7 +154,7 @@ async def test_refused(
     assert answer.status_code == (404 if "no/body" in said else 422), answer.text
     assert said in answer.text
     async with database.service_connection() as connection:
-        for table in ("playground_prompts", "jobs"):
+        for table in ("playground_prompts", "jobs WHERE kind = 'playground.iteration'"):
             rows = await (await connection.execute(f"SELECT count(*) FROM {table}")).fetchall()  # noqa: S608
             assert rows == [(0,)]
 
@@ -194,7 +194,7 @@ async def test_a_file_of_it(client: httpx.AsyncClient, account: Account, execute
         ["1", "'=2", "'=2", "2", "passed"],
         ["2", "b", "b", "'@x", "failed"],
     ]
-    assert rows[1]["detail: =1+1"] == shown["results"][1]["checks"][0]["detail"]
+    assert rows[1]["detail: =1+1"] == "'" + shown["results"][1]["checks"][0]["detail"]
     as_json = (await client.get(f"{path}?format=json", headers=account.headers)).json()["results"]
     assert [one.pop("case") for one in as_json] == shown["execution"]["cases"]
     assert as_json == shown["results"]
@@ -232,17 +232,3 @@ async def test_a_value_too_often(execute: Execute, ended: Ended) -> None:
     shown = await ended(made["execution_id"])
     assert shown["results"][0]["error_code"] == "bad_cases"
     assert "10,000,000 characters" in shown["results"][0]["error_message"]
-
-
-async def test_a_judge_that_is_asked_later(
-    execute: Execute, ended: Ended, database: Database, account: Account
-) -> None:
-    """A retry by hand of an iteration takes what its steps have already given: nobody is asked, or paid, again."""
-    made = await execute(
-        selected_model="fake/script", user_prompt=script("fine"),
-        checks=[{"type": "judge", "model": "fake/echo", "rubric": "r"}],
-    )  # fmt: skip
-    before = await ended(made["execution_id"])
-    async with database.service_connection() as connection:
-        rows = await (await connection.execute("SELECT job_id, seq_end FROM steps ORDER BY seq_end")).fetchall()
-    assert [job_id for job_id, _ in rows] == [UUID(before["results"][0]["job_id"])] * 2

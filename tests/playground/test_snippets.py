@@ -4,18 +4,23 @@ import asyncio
 import itertools
 import os
 import sys
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests import javascript
 from tests.conftest import Account
+from tests.core.llm.pictures import PNG
 from tests.playground.conftest import Execute
+from yeoul.core.llm.images import Image
 from yeoul.playground.errors import NoSuchSnippet
-from yeoul.playground.snippets import CLIENTS, Client, Language, Question, Snippet, write
+from yeoul.playground.snippets import CLIENTS, Client, Language, Question, Snippet, Target, write
 
 JS = Path(__file__).parent / "js"
 
@@ -99,17 +104,9 @@ def _beside(scratch: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize(("language", "library"), PROGRAMS)
-@pytest.mark.parametrize(
-    ("model", "prefix", "most"),
-    [("openai/gpt-4.1-mini", "OPENAI", "max_completion_tokens"), ("gemini/gemini-3.8-flash", "GEMINI", "max_tokens")],
-)
-async def test_run_against_a_providers_server(
-    language: Language, library: Client, model: str, prefix: str, most: str, node_modules: Path, tmp_path: Path
-) -> None:
-    """A server in the provider's place, by the variable every snippet honours, sees what was meant."""
-    snippet = write(replace(ASKED, model=model), language, library, "provider")
-    seen: list[tuple[str, object, str]] = []
+@asynccontextmanager
+async def seeing(seen: list[tuple[str, Any, str]]) -> AsyncGenerator[str]:
+    """A server in a provider's place, which keeps path, body and key of what it is asked; its address."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -131,8 +128,22 @@ async def test_run_against_a_providers_server(
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        env = {f"{prefix}_API_KEY": "k-$HOME", f"{prefix}_BASE_URL": f"http://127.0.0.1:{port}/v1"}
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+
+
+@pytest.mark.parametrize(("language", "library"), PROGRAMS)
+@pytest.mark.parametrize(
+    ("model", "prefix", "most"),
+    [("openai/gpt-4.1-mini", "OPENAI", "max_completion_tokens"), ("gemini/gemini-3.8-flash", "GEMINI", "max_tokens")],
+)
+async def test_run_against_a_providers_server(
+    language: Language, library: Client, model: str, prefix: str, most: str, node_modules: Path, tmp_path: Path
+) -> None:
+    """A server in the provider's place, by the variable every snippet honours, sees what was meant."""
+    snippet = write(replace(ASKED, model=model), language, library, "provider")
+    seen: list[tuple[str, Any, str]] = []
+    async with seeing(seen) as address:
+        env = {f"{prefix}_API_KEY": "k-$HOME", f"{prefix}_BASE_URL": address}
         code, said = await run(snippet, node_modules, tmp_path, env)
     assert code == 0, said
     assert "seen" in said
@@ -181,3 +192,64 @@ async def test_of_another_model(client: httpx.AsyncClient, account: Account, exe
     assert '"model": "fake/slow"' in answer.json()["code"]
     answer = await client.get(path, params={"model": "fake/silent"}, headers=account.headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "no_such_snippet")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"none": {"type": ["string", "null"], "default": None}, "한": {"enum": [True, False, None, 1.5]}},
+    "required": [],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(("language", "library"), PROGRAMS)
+async def test_a_form_and_images_reach_a_providers_server(
+    language: Language, library: Client, node_modules: Path, tmp_path: Path
+) -> None:
+    asked = replace(
+        ASKED, model="openai/gpt-4.1-mini", response_schema=SCHEMA, images=[Image(media_type="image/png", data=PNG)]
+    )
+    seen: list[tuple[str, Any, str]] = []
+    async with seeing(seen) as address:
+        env = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": address}
+        code, said = await run(write(asked, language, library, "provider"), node_modules, tmp_path, env)
+    assert code == 0, said
+    ((_, body, _),) = seen
+    assert body["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
+    url = f"data:image/png;base64,{b64encode(PNG).decode()}"
+    assert body["messages"][1]["content"] == [
+        {"type": "text", "text": NASTY},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+
+
+@pytest.mark.parametrize(("language", "library"), PROGRAMS)
+async def test_a_form_and_images_through_the_gateway(
+    language: Language, library: Client, address: str, account: Account, node_modules: Path, tmp_path: Path
+) -> None:
+    image = Image(media_type="image/png", data=PNG)
+    token = account.headers["Authorization"].removeprefix("Bearer ")
+    schema = {"type": "object", "properties": {"said": {"type": "string"}}, "additionalProperties": False}
+    asked = replace(ASKED, gateway_url=f"{address}/v1", parameters={}, response_schema=schema, images=[image])
+    code, said = await run(write(asked, language, library, "gateway"), node_modules, tmp_path, {"YEOUL_API_KEY": token})
+    assert code == 0, said
+    if language == "curl":
+        said = httpx.Response(200, text=said).json()["choices"][0]["message"]["content"]
+    assert httpx.Response(200, text=said).json() == {"said": f"{NASTY} [image/png, {len(PNG)} bytes]"}
+
+
+@pytest.mark.parametrize(
+    ("question", "target", "said"),
+    [
+        (replace(ASKED, response_schema=SCHEMA, model="anthropic/x"), "provider", "response_schema"),
+        (
+            replace(ASKED, images=[Image(media_type="image/png", data=PNG + bytes(300_000))], model="openai/x"),
+            "provider",
+            "262,144 at most",
+        ),
+        (replace(ASKED, response_schema={"__proto__": {}}, model="openai/x"), "provider", "__proto__"),
+    ],
+)
+def test_what_no_program_asks_the_same(question: Question, target: Target, said: str) -> None:
+    with pytest.raises(NoSuchSnippet, match=said):
+        write(question, "python", None, target)

@@ -51,7 +51,6 @@ class _Door:
     max_tokens: str = "max_tokens"
     schemas: bool = True
     """Whether it keeps to ``response_format``."""
-    images: bool = True
 
 
 # All of them speak OpenAI's chat completions.
@@ -98,7 +97,7 @@ def write(question: Question, language: Language, client: Client | None, target:
     provider, _, name = question.model.partition("/")
     if not _PLAIN_URL.fullmatch(question.gateway_url):
         raise NoSuchSnippet("This server does not know its own address. Set YEOUL_PUBLIC_URL.")
-    door, model = _Door(question.gateway_url, "YEOUL", schemas=False, images=False), question.model
+    door, model = _Door(question.gateway_url, "YEOUL"), question.model
     if target == "provider":
         if provider not in _PROVIDERS:
             raise NoSuchSnippet(f"`{question.model}` is this installation's own model: choose the target `gateway`.")
@@ -123,8 +122,6 @@ def _refuse(question: Question, door: _Door) -> None:
         raise NoSuchSnippet(f"The `response_schema` has the name {_PROTOTYPE}, which means something else in programs.")
     if question.response_schema is not None and not door.schemas:
         raise NoSuchSnippet(f"The API at {door.url} does not keep to a `response_schema`: no program asks it the same.")
-    if question.images and not door.images:
-        raise NoSuchSnippet(f"The API at {door.url} takes no images: no program asks it the same.")
     if (size := sum(len(image.data) for image in question.images)) > MOST_IMAGE_BYTES:
         raise NoSuchSnippet(f"The images have {size:,} bytes; in a program stand {MOST_IMAGE_BYTES:,} at most.")
 

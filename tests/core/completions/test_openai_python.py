@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_cancels_its_completion(
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ({"n": 2}, "n"),
-    ({"response_format": {"type": "json_object"}}, "response_format"),
+    ({"response_format": {"type": "json_object"}}, "response_format.type"),
     ({"logprobs": True}, "logprobs"),
     ({"reasoning_effort": "low"}, "reasoning_effort"),
     ({"extra_body": {"guided_regex": ".*"}}, "guided_regex"),
@@ -153,7 +153,10 @@ UNSAYABLE: list[tuple[list[Any], str]] = [
     ([], "messages"),
     ([{"role": "system", "content": "Be brief."}], "messages"),
     ([{"role": "tool", "content": "1", "tool_call_id": "x"}], "messages[0].tool_call_id"),
-    ([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}], "messages[0].content[0]"),
+    (
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+        "messages[0].content[0].image_url",
+    ),
     ([{"role": "user", "content": None}], "messages[0].content"),
     ([{"role": "user", "content": "hi", "name": "Mina"}], "messages[0].name"),
 ]
@@ -211,7 +214,7 @@ async def test_every_other_failure_has_openais_shape(
         await openai.responses.retrieve("resp_00000000000070008000000000000000")
     assert unknown.value.code == "response_not_found"
     wrong_method = await client.put("/v1/models", headers=account.headers)
-    large = await client.post("/v1/responses", headers=account.headers, content=b" " * (settings.max_body_bytes + 1))
+    large = await client.post("/v1/embeddings", headers=account.headers, content=b" " * (settings.max_body_bytes + 1))
     no_json = await client.post("/v1/responses", headers=account.headers, content=b"{")
     missing = await client.post("/v1/responses", headers=account.headers, json={"model": "default"})
     for answer, status in ((wrong_method, 405), (large, 413), (no_json, 400), (missing, 400)):
@@ -345,7 +348,7 @@ async def test_nobody_reads_or_cancels_anothers_response(openai: AsyncOpenAI, re
 REFUSED_RESPONSES: list[tuple[dict[str, Any], str]] = [
     ({"previous_response_id": "resp_1"}, "previous_response_id"),
     ({"tools": [{"type": "web_search"}]}, "tools"),
-    ({"text": {"format": {"type": "json_object"}}}, "text"),
+    ({"text": {"format": {"type": "json_object"}}}, "text.format.type"),
     ({"reasoning": {"effort": "low"}}, "reasoning"),
     ({"truncation": "auto"}, "truncation"),
     ({"input": [{"type": "function_call_output", "call_id": "1", "output": "2"}]}, "input[0].type"),

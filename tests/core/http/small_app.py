@@ -43,7 +43,7 @@ def small_app(
 ) -> FastAPI:
     app = FastAPI()
     app.state.services = SmallServices(settings, database)
-    install(app, settings, larger_bodies)
+    install(app, settings, larger_bodies=larger_bodies)
     app.include_router(auth_router)
     return app
 

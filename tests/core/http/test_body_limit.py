@@ -105,5 +105,28 @@ async def test_limit_passed_in_mid_answer_cuts_it() -> None:
         sent.append(message)
 
     with pytest.raises(_LimitPassedError):
-        await BodyLimitMiddleware(echo, limit=250)({"type": "http", "headers": []}, receive, send)
+        await BodyLimitMiddleware(echo, limit=250)({"type": "http", "path": "/", "headers": []}, receive, send)
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body", "http.response.body"]
+
+
+@pytest.mark.parametrize(("path", "most"), [("/images", 500), ("/small", 100), ("/images/", 100), ("/", 100)])
+async def test_paths_with_limits_of_their_own(path: str, most: int) -> None:
+    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def status(size: int) -> int:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"x" * size, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        limited = BodyLimitMiddleware(read, limit=100, larger={"/images": 500, "/small": 50})
+        await limited({"type": "http", "path": path, "headers": [(b"content-length", b"%d" % size)]}, receive, send)
+        found: int = sent[0]["status"]
+        return found
+
+    assert [await status(size) for size in (most, most + 1)] == [200, 413]

@@ -174,9 +174,8 @@ def test_the_catalogue_says_which_models_can() -> None:
     chosen = settings(
         fake_models=True, compatible_models="plain,seeing", compatible_image_models="seeing", local_model="smollm2-135m"
     )
-    able: dict[str, set[Capability]] = {
-        model.id: {"images", "json_schema"} & set(model.capabilities) for model in Catalogue(chosen).models()
-    }
+    both: set[Capability] = {"images", "json_schema"}
+    able = {model.id: set(model.capabilities) & both for model in Catalogue(chosen).models()}
     assert able["openai/gpt-4.1-mini"] == able["perplexity/sonar"] == able["fake/echo"] == {"images", "json_schema"}
     assert able["compatible/seeing"] == {"images", "json_schema"}
     assert able["compatible/plain"] == able["local/smollm2-135m"] == {"json_schema"}

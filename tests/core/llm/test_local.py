@@ -1,6 +1,7 @@
 """The local model, for real: SmolLM2 135M in its own llama.cpp process."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -13,10 +14,13 @@ import psutil
 import pytest
 
 from tests.core.llm.conftest import Open
+from tests.core.llm.pictures import PNG
 from tests.core.llm.vendors import settings
+from yeoul.core.base import json_schema
 from yeoul.core.llm import weights
-from yeoul.core.llm.errors import ContextTooLong, ModelNotReady, WeightsUnavailable
+from yeoul.core.llm.errors import ContextTooLong, ModelCannot, ModelNotReady, WeightsUnavailable
 from yeoul.core.llm.gateway import Gateway, Retry
+from yeoul.core.llm.images import Image
 from yeoul.core.llm.local import LocalServer
 from yeoul.core.llm.progress import shown
 from yeoul.core.llm.schemas import Completed, CompletionRequest, Parameters, TextDelta
@@ -87,6 +91,40 @@ async def test_the_longest_answer(gateway: Gateway) -> None:
     assert done.finish_reason == "length"
     assert done.usage is not None
     assert done.usage.output_tokens == 7
+
+
+async def test_an_answer_keeps_to_a_schema(gateway: Gateway) -> None:
+    """Small as the model is, its grammar leaves it no other choice."""
+    person = {
+        "type": "object",
+        "properties": {
+            "mood": {"enum": ["calm", "angry"]},
+            "age": {"type": "integer", "minimum": 0, "maximum": 120},
+            "calm": {"type": "boolean"},
+        },
+        "required": ["mood", "age", "calm"],
+        "additionalProperties": False,
+    }
+    request = CompletionRequest.ask(
+        "Mina is a calm woman of 31 years. Describe her.",
+        model=f"local/{NAME}",
+        response_schema=person,
+        parameters=Parameters(max_tokens=100),
+    )
+    items = [item async for item in gateway.stream(request)]
+    done = items.pop()
+    assert isinstance(done, Completed)
+    assert len(items) > 3, "JSON is streamed as any text"
+    answer = json.loads(done.text)
+    assert json_schema.faults(person, answer) == []
+    assert list(answer) == ["mood", "age", "calm"]
+
+
+async def test_it_reads_no_images(gateway: Gateway) -> None:
+    request = CompletionRequest.ask("hi", model=f"local/{NAME}", images=[Image(media_type="image/png", data=PNG)])
+    with pytest.raises(ModelCannot, match="reads no images"):
+        await gateway.complete(request)
+    assert ours() == [], "nothing was started for it"
 
 
 async def test_a_conversation_that_is_too_long(gateway: Gateway) -> None:
@@ -193,6 +231,7 @@ async def test_a_question_survives_the_death_of_an_idle_process(gateway: Gateway
 PARENT = """
 import asyncio, sys
 from pathlib import Path
+from yeoul.core.llm.images import Image
 from yeoul.core.llm.local import LocalServer
 from yeoul.settings import Settings
 

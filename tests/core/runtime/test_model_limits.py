@@ -160,6 +160,7 @@ async def test_a_pause_told_on_a_good_answer_is_kept_too(
     assert len(provider.times) == 1
     assert found.error is not None
     assert found.error["code"] == "model_held"
+    assert found.run_at is not None
     assert 50 < (found.run_at - found.created_at).total_seconds() <= 60
 
 

@@ -201,6 +201,7 @@ async def test_a_retry_waits_as_long_as_the_error_asks(settings: Settings, urls:
         await until(is_put_off)
         job = await read(services, user_id, job_id)
         assert job.started_at is not None
+        assert job.run_at is not None
         assert 3590 < (job.run_at - job.started_at).total_seconds() < 3660
 
 

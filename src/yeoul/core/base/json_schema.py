@@ -4,7 +4,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 from jsonschema_rs import ValidationError, Validator, validator_for
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 from yeoul.core.base import json, patterns, schema_steps
 
@@ -37,6 +37,19 @@ def checked(schema: dict[str, Any]) -> dict[str, Any]:
 
 JsonSchema = Annotated[dict[str, Any], AfterValidator(checked)]
 """A field that holds a valid JSON Schema of up to 64 KB, of the draft its ``$schema`` names, else 2020-12."""
+
+
+def _parsed(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+KeptJsonSchema = Annotated[
+    JsonSchema,
+    BeforeValidator(_parsed),
+    PlainSerializer(json.dumps, return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["object", "string"], "description": "A JSON Schema, or its text."}),
+]
+"""The same, as text where it is kept: models answer in the order of its properties, which ``jsonb`` forgets."""
 
 
 def faults(schema: dict[str, Any], value: Any) -> list[str]:  # noqa: ANN401  (anything JSON can say)

@@ -9,7 +9,7 @@
     └─ NotFound      └─ ResponseNotFound
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +25,24 @@ class UnsupportedParameter(InvalidInput):
     def __init__(self, param: str, why: str = "") -> None:
         detail = f"`{param}` is not supported here. Leave it out.{why and ' '}{why}"
         super().__init__(detail, errors=[{"loc": ["body", param], "message": detail}])
+
+
+def refuse(
+    given: Mapping[str, Any],
+    known: set[str] | frozenset[str],
+    neutral: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    at: str = "",
+) -> None:
+    """Raises ``UnsupportedParameter`` for the first that is neither known, nor empty, nor at its neutral value."""
+    for name, value in given.items():
+        if name in known or value is None or value in ([], {}):
+            continue
+        allowed = (neutral or {}).get(name, ())
+        if value in allowed:
+            continue
+        why = "It may only be " + " or ".join(f"`{one}`" for one in allowed) + "." if allowed else ""
+        raise UnsupportedParameter(at + name, why)
 
 
 class InvalidParameter(InvalidInput):

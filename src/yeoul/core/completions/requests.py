@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from yeoul.core.completions.errors import InvalidParameter, UnsupportedParameter
+from yeoul.core.completions import parts
+from yeoul.core.completions.errors import InvalidParameter, UnsupportedParameter, refuse
 from yeoul.core.completions.schemas import Client, CompleteInput
 from yeoul.core.llm.schemas import DEFAULT_MODEL, Messages
 
@@ -23,56 +24,17 @@ _CHAT_NEUTRAL: dict[str, Sequence[Any]] = {
     "logprobs": (False,),
     "modalities": (["text"],),
     "n": (1,),
-    "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "tool_choice": ("auto", "none"),
     "top_logprobs": (0,),
 }
 _RESPONSES_NEUTRAL: dict[str, Sequence[Any]] = {
     "service_tier": ("auto", "default"),
-    "text": ({"format": {"type": "text"}},),
     "tool_choice": ("auto", "none"),
     "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
 _STREAM_NEUTRAL: dict[str, Sequence[Any]] = {"include_obfuscation": (False, True)}
-
-
-def refuse(
-    given: Mapping[str, Any],
-    known: set[str] | frozenset[str],
-    neutral: Mapping[str, Sequence[Any]] | None = None,
-    *,
-    at: str = "",
-) -> None:
-    """Raises ``UnsupportedParameter`` for the first that is neither known, nor empty, nor at its neutral value."""
-    for name, value in given.items():
-        if name in known or value is None or value in ([], {}):
-            continue
-        allowed = (neutral or {}).get(name, ())
-        if value in allowed:
-            continue
-        why = "It may only be " + " or ".join(f"`{one}`" for one in allowed) + "." if allowed else ""
-        raise UnsupportedParameter(at + name, why)
-
-
-def _text_of(content: object, at: str, types: Sequence[str], skipped: Sequence[str] = ()) -> str:
-    """The text of a message's content: a string, or parts that are all text."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise InvalidParameter(at, "give a text, or a list of parts")
-    said = []
-    for n, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind in skipped or (isinstance(kind, str) and "data-*" in skipped and kind.startswith("data-")):
-            continue
-        if kind not in types:
-            raise UnsupportedParameter(f"{at}[{n}]", f"Parts are of the type {' or '.join(types)}.")
-        if not isinstance(part.get("text"), str):
-            raise InvalidParameter(f"{at}[{n}].text", "give a text")
-        said.append(part["text"])
-    return "".join(said)
 
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -99,6 +61,7 @@ def _question(
     parameters: Mapping[str, Any],
     client: Client,
     system: str | None = None,
+    **more: Any,  # noqa: ANN401  (what a dialect may ask beside: images, response_schema)
 ) -> CompleteInput:
     try:
         _Question.model_validate({"messages": messages})
@@ -109,6 +72,7 @@ def _question(
         "messages": messages,
         "parameters": {name: value for name, value in parameters.items() if value is not None},
         "client": client.model_dump(exclude_defaults=True),
+        **{name: value for name, value in more.items() if value},
     }
     if system:
         fields["system"] = system
@@ -141,6 +105,7 @@ class ChatRequest(_OpenAI):
     max_completion_tokens: int | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
+    response_format: dict[str, Any] | None = Field(default=None, description="A JSON Schema for the answer.")
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
 
@@ -153,20 +118,31 @@ class ChatRequest(_OpenAI):
         """What the job is asked; raises ``UnsupportedParameter`` and ``InvalidParameter``."""
         refuse(self.model_extra or {}, _HARMLESS, _CHAT_NEUTRAL)
         refuse(self.stream_options or {}, {"include_usage"}, _STREAM_NEUTRAL, at="stream_options.")
+        schema, said = parts.form(self.response_format, "response_format", nested=True)
         messages = []
+        images: list[Any] = []
         for n, message in enumerate(self.messages):
             at = f"messages[{n}]"
             refuse(message, {"role", "content"}, at=f"{at}.")
             role = _role(message, at)
-            text = _text_of(message.get("content"), f"{at}.content", ("text",))
-            messages.append({"role": role, "content": text})
+            last = role == "user" and not any(later.get("role") == "user" for later in self.messages[n + 1 :])
+            content = parts.without_images(message.get("content"), f"{at}.content", images if last else None)
+            messages.append({"role": role, "content": parts.text(content, f"{at}.content", ("text",))})
         parameters = {
             "temperature": self.temperature, "top_p": self.top_p, "seed": self.seed, "stop": self.stop,
             "presence_penalty": self.presence_penalty, "frequency_penalty": self.frequency_penalty,
             "max_tokens": self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens,
         }  # fmt: skip
-        client = Client(dialect="chat", metadata=self.metadata or {})
-        return _question("messages", messages, model=self.model, parameters=parameters, client=client)
+        client = Client(dialect="chat", metadata=self.metadata or {}, format=said)
+        return _question(
+            "messages",
+            messages,
+            model=self.model,
+            parameters=parameters,
+            client=client,
+            images=images,
+            response_schema=schema,
+        )
 
 
 class ResponsesRequest(_OpenAI):
@@ -176,23 +152,38 @@ class ResponsesRequest(_OpenAI):
     instructions: str | None = None
     max_output_tokens: int | None = None
     background: bool | None = None
+    text: dict[str, Any] | None = Field(default=None, description="`format`: a JSON Schema for the answer.")
 
     def question(self) -> CompleteInput:
         """What the job is asked; raises ``UnsupportedParameter`` and ``InvalidParameter``."""
         refuse(self.model_extra or {}, _HARMLESS, _RESPONSES_NEUTRAL)
         refuse(self.stream_options or {}, set(), _STREAM_NEUTRAL, at="stream_options.")
+        refuse(self.text or {}, {"format"}, {"verbosity": ("medium",)}, at="text.")
+        schema, said = parts.form((self.text or {}).get("format"), "text.format", nested=False)
+        images: list[Any] = []
         given = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         messages = []
         for n, item in enumerate(given):
             at = f"input[{n}]"
             refuse(item, {"role", "content", "id", "status"}, {"type": ("message",)}, at=f"{at}.")
             role = _role(item, at)
-            text = _text_of(item.get("content"), f"{at}.content", ("input_text", "output_text"))
+            last = role == "user" and not any(later.get("role") == "user" for later in given[n + 1 :])
+            content = parts.without_images(item.get("content"), f"{at}.content", images if last else None)
+            text = parts.text(content, f"{at}.content", ("input_text", "output_text"))
             messages.append({"role": role, "content": text})
         parameters = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_output_tokens}
-        client = Client(dialect="responses", background=bool(self.background), metadata=self.metadata or {})
+        client = Client(
+            dialect="responses", background=bool(self.background), metadata=self.metadata or {}, format=said
+        )
         return _question(
-            "input", messages, model=self.model, parameters=parameters, client=client, system=self.instructions
+            "input",
+            messages,
+            model=self.model,
+            parameters=parameters,
+            client=client,
+            system=self.instructions,
+            images=images,
+            response_schema=schema,
         )
 
 
@@ -234,7 +225,7 @@ class UIRequest(BaseModel):
             role = _role(message, at)
             # What is shown beside the text is for people: the SDK's own conversion for models leaves it out too.
             shown = ("step-start", "data-*", "source-url", "source-document", "reasoning")
-            text = _text_of(message.get("parts"), f"{at}.parts", ("text",), shown)
+            text = parts.text(message.get("parts"), f"{at}.parts", ("text",), shown)
             messages.append({"role": role, "content": text})
         client = Client(dialect="ai-sdk", id=self.id)
         return _question(
@@ -265,7 +256,7 @@ class RunInput(BaseModel):
                 continue
             refuse(message, {"id", "role", "content", "name"}, at=f"{at}.")
             role = _role(message, at)
-            text = _text_of(message.get("content"), f"{at}.content", ("text",))
+            text = parts.text(message.get("content"), f"{at}.content", ("text",))
             messages.append({"role": role, "content": text})
         context = "\n".join(f"{one.get('description')}: {one.get('value')}" for one in self.context)
         client = Client(dialect="ag-ui", id=self.runId, thread=self.threadId)

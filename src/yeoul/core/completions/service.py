@@ -41,12 +41,12 @@ class Begun:
 
 
 def check(gateway: Gateway, given: CompleteInput) -> None:
-    """Raises ``UnknownModel``, and ``UnsupportedParameter`` for what this model does not honour.
+    """Raises ``UnknownModel``, ``ModelCannot``, and ``UnsupportedParameter`` for what this model does not honour.
 
     What is not set up here may be where the workers are: that is for them to say.
     """
     with suppress(ModelNotReady):
-        route = gateway.route(given.model)
+        route = gateway.check(given.question())
         honoured = route.provider.honours(route.model)
         for name in given.parameters.model_fields_set:
             if name not in honoured:

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from yeoul.core.completions.errors import InvalidParameter
-from yeoul.core.completions.requests import refuse
+from yeoul.core.completions.errors import InvalidParameter, refuse
 from yeoul.core.llm.schemas import DEFAULT_MODEL, LONGEST_TEXT, MOST_TEXTS, EmbeddingRequest, Embeddings, InputType
 
 MOST_IN_A_JOB = 512

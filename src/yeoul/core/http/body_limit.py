@@ -17,12 +17,12 @@ class _LimitPassedError(Exception):
 class BodyLimitMiddleware:
     """Answers 413 to bodies over ``limit`` bytes: at once where the length is stated, else when it is passed.
 
-    ``larger`` are the paths that take more.
+    ``larger`` are paths with limits of their own, where these are higher.
     """
 
     def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
-        self._limit = limit
+        self._least = limit
         self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,10 +30,10 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = max(self._limit, self._larger.get(scope.get("path", ""), 0))
+        limit = max(self._least, self._larger.get(scope["path"], 0))
         stated = Headers(scope=scope).get("content-length", "")
         if stated.isdecimal() and int(stated) > limit:
-            await _refuse(limit, scope, receive, send)
+            await self._refuse(limit, scope, receive, send)
             return
 
         read = 0
@@ -60,9 +60,8 @@ class BodyLimitMiddleware:
             if read <= limit or started:
                 raise
         if read > limit and not started:
-            await _refuse(limit, scope, receive, send)
+            await self._refuse(limit, scope, receive, send)
 
-
-async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
-    error = TooLarge(f"The body is over {limit:,} bytes, the most this server takes. Send less at a time.")
-    await problems.render(error, Request(scope))(scope, receive, send)
+    async def _refuse(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+        error = TooLarge(f"The body is over {limit:,} bytes, the most this server takes here. Send less at a time.")
+        await problems.render(error, Request(scope))(scope, receive, send)

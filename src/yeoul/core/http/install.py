@@ -15,13 +15,12 @@ from yeoul.settings import Settings
 _EXPOSED = ["Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
 
 
-def install(app: FastAPI, settings: Settings, larger_bodies: Mapping[str, int] | None = None) -> None:
+def install(app: FastAPI, settings: Settings, *, larger_bodies: Mapping[str, int] | None = None) -> None:
     """Adds middlewares, error handlers, ``/health``, ``/up``, ``/ready`` and ``/metrics``.
-
-    ``larger_bodies``: paths whose requests may be larger than others', in bytes.
 
     From the outside in: request id, log and numbers → security headers → CORS → error barrier → host → body limit →
     routes.
+    ``larger_bodies`` are paths that take more than ``max_body_bytes``, and how much.
     ``app.state.services`` must give ``settings`` and ``readiness`` by the time of the first request.
     """
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes, larger=larger_bodies)

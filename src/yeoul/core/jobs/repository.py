@@ -6,8 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Select, func, literal, select, text, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
+from sqlalchemy.orm.attributes import set_committed_value
 
 from yeoul.core.base import json
 from yeoul.core.base.ids import new_shared_stream_id
@@ -23,6 +26,7 @@ _SUBMIT_MANY = text("""
                              :traceparent)
 """)
 _CANCEL = text("SELECT * FROM yeoul.cancel_job(:id)")
+_LIGHT = type_coerce(Job.input.op("-")(literal("images")), JSONB)
 _PLACE = text("SELECT place, eta_seconds FROM yeoul.queue_place(:id)")
 
 
@@ -90,7 +94,17 @@ async def listing(
         query = query.where(Job.kind == kind)
     if before is not None:
         query = query.where(Job.id < before)
-    return (await session.scalars(query)).all()
+    return await light(session, query)
+
+
+async def light(session: AsyncSession, query: Select[Any]) -> list[Job]:
+    """A query's jobs, only to be shown: without images in their inputs, of which a page could hold gigabytes."""
+    found = []
+    for job, shown in await session.execute(query.options(defer(Job.input)).add_columns(_LIGHT)):
+        session.expunge(job)  # whoever wants it whole reads it anew
+        set_committed_value(job, "input", shown)
+        found.append(job)
+    return found
 
 
 async def place(session: AsyncSession, job_id: UUID) -> tuple[int, float] | None:

@@ -110,7 +110,7 @@ def _begin(route: Route, request: CompletionRequest) -> tracing.Span:
         "gen_ai.provider.name": _PROVIDERS.get(route.provider.name, route.provider.name),
         "gen_ai.request.model": route.model.name,
         "gen_ai.request.stream": True,
-        "gen_ai.output.type": "text",
+        "gen_ai.output.type": "text" if request.response_schema is None else "json",
         **{named: given[name] for name, named in _PARAMETERS.items() if name in given},
     }
     if tracing.with_content():
@@ -128,6 +128,8 @@ def _complete(span: tracing.Span, item: Completed) -> None:
     if item.usage is not None:
         attributes["gen_ai.usage.input_tokens"] = item.usage.input_tokens
         attributes["gen_ai.usage.output_tokens"] = item.usage.output_tokens
+        if item.usage.cached_input_tokens is not None:
+            attributes["gen_ai.usage.cache_read.input_tokens"] = item.usage.cached_input_tokens
     if item.first_token_ms is not None:
         attributes["gen_ai.response.time_to_first_chunk"] = item.first_token_ms / 1000
     if item.cost.usd is not None:

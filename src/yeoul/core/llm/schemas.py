@@ -276,7 +276,11 @@ class Tokens(BaseModel):
     input: int
     output: int
     total: int
-    cached: int | None = Field(default=None, description="Of the input, from the provider's cache; null: not known.")
+    cached: int | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="Of the input, from the provider's cache; absent: none, or it does not say.",
+    )
 
 
 class Generated(BaseModel):

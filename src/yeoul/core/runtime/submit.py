@@ -45,7 +45,7 @@ async def submit(  # noqa: PLR0913  (what a job is, one argument each)
     ``link`` is the trace of a job this one repeats. Raises ``TooLarge`` and ``TooManyQueued``.
     """
     settings = services.settings
-    value = input_value(settings, given)
+    value = input_value(settings, given, attached=getattr(given, "attached_bytes", 0))
     new = NewJob(
         id=new_id(),
         kind=kind.name,
@@ -106,10 +106,10 @@ async def submit_many(
     return new.ids
 
 
-def input_value(settings: Settings, given: BaseModel) -> dict[str, Any]:
-    """An input as it is kept; raises ``TooLarge``."""
+def input_value(settings: Settings, given: BaseModel, *, attached: int = 0) -> dict[str, Any]:
+    """An input as it is kept; raises ``TooLarge``. ``attached`` bytes of it have limits of their own."""
     value = given.model_dump(mode="json", exclude_unset=True)
-    if (size := len(json.dumps(value).encode())) > settings.max_input_bytes:
+    if (size := len(json.dumps(value).encode()) - attached) > settings.max_input_bytes:
         raise TooLarge(
             f"The input has {size:,} bytes; {settings.max_input_bytes:,} is the most. Put large data in a file."
         )

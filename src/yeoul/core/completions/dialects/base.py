@@ -80,3 +80,9 @@ def tokens(output: dict[str, Any]) -> tuple[int, int] | None:
     """Input and output tokens of a whole answer, where the provider said."""
     usage = output.get("usage")
     return None if usage is None else (usage["input_tokens"], usage["output_tokens"])
+
+
+def cached(output: dict[str, Any]) -> int | None:
+    """Input tokens from the provider's cache, where it said."""
+    found: int | None = (output.get("usage") or {}).get("cached_input_tokens")
+    return found

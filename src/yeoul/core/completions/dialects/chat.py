@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from yeoul.core.completions.dialects.base import BEGAN_ANEW, STOPPING, Asked, content, data, tokens
+from yeoul.core.completions.dialects.base import BEGAN_ANEW, STOPPING, Asked, cached, content, data, tokens
 from yeoul.core.completions.errors import stream_error
 from yeoul.core.completions.said import Parted, Said
 from yeoul.core.events.schemas import Event
@@ -88,12 +88,13 @@ def finish_reason(output: dict[str, Any]) -> str:
     return "length" if output["finish_reason"] == "length" else "stop"
 
 
-def usage_of(output: dict[str, Any]) -> dict[str, int] | None:
+def usage_of(output: dict[str, Any]) -> dict[str, Any] | None:
     """Tokens, where the provider said."""
     counted = tokens(output)
     if counted is None:
         return None
-    return {"prompt_tokens": counted[0], "completion_tokens": counted[1], "total_tokens": sum(counted)}
+    usage = {"prompt_tokens": counted[0], "completion_tokens": counted[1], "total_tokens": sum(counted)}
+    return usage if (hit := cached(output)) is None else {**usage, "prompt_tokens_details": {"cached_tokens": hit}}
 
 
 def completion(asked: Asked, output: dict[str, Any]) -> dict[str, Any]:

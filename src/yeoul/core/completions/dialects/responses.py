@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from yeoul.core.completions.dialects.base import STOPPING, Asked, content, data, tokens
+from yeoul.core.completions.dialects.base import STOPPING, Asked, cached, content, data, tokens
 from yeoul.core.completions.errors import stream_error
 from yeoul.core.completions.said import Parted, Said
 from yeoul.core.events.schemas import Event
@@ -155,7 +155,7 @@ def succeeded(asked: Asked, output: dict[str, Any], done: dict[str, Any]) -> dic
     if (counted := tokens(output)) is not None:
         made["usage"] = {
             "input_tokens": counted[0],
-            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "input_tokens_details": {"cached_tokens": cached(output) or 0, "cache_write_tokens": 0},
             "output_tokens": counted[1],
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": sum(counted),
@@ -163,6 +163,14 @@ def succeeded(asked: Asked, output: dict[str, Any], done: dict[str, Any]) -> dic
     if output["finish_reason"] == "length":
         made["status"], made["incomplete_details"] = "incomplete", {"reason": "max_output_tokens"}
     return made
+
+
+def _format(asked: Asked) -> dict[str, Any]:
+    schema, client = asked.given.response_schema, asked.given.client
+    if schema is None:
+        return {"type": "text"}
+    said = {"name": "answer", "strict": None, "description": None} | (client.format if client is not None else {})
+    return {"type": "json_schema", "schema": schema, **said}
 
 
 def response(
@@ -193,7 +201,7 @@ def response(
         "reasoning": {"effort": None, "summary": None},
         "store": True,
         "temperature": given.parameters.temperature,
-        "text": {"format": {"type": "text"}},
+        "text": {"format": _format(asked)},
         "tool_choice": "auto",
         "tools": [],
         "top_p": given.parameters.top_p,

@@ -16,6 +16,7 @@ A token is a word here. All of them honour ``max_tokens``.
 """
 
 import asyncio
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
@@ -51,7 +52,6 @@ from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
-from yeoul.core.base import json
 from yeoul.core.llm.errors import RequestRejected
 from yeoul.core.llm.providers.base import Connection
 from yeoul.core.llm.providers.fake_embedding import FakeEmbedding
@@ -146,7 +146,7 @@ _PLAYS: dict[str, Callable[[str], _Play]] = {
 
 def _play(name: str, prompt: str, schema: dict[str, Any] | None) -> _Play:
     if schema is not None:
-        return _echo(json.dumps(fitting(schema, prompt)))
+        return _echo(json.dumps(fitting(schema, prompt), ensure_ascii=False))
     if (write := _PLAYS.get(name)) is not None:
         return write(prompt)
     return _Play([Step.model_validate({"error": int(name.removeprefix("error-"))})])

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from yeoul.core.auth.tables import User
+from yeoul.core.jobs.repository import light
 from yeoul.core.jobs.tables import Job
 
 _Retry = aliased(Job)
@@ -44,7 +45,7 @@ async def listing(
     query = select(Job).where(*_conditions(kind, code)).order_by(Job.id.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.id < before)
-    jobs = (await session.scalars(_whose(query, owner_id))).all()
+    jobs = await light(session, _whose(query, owner_id))
     emails: dict[UUID, str] = {}
     if owner_id is None and jobs:
         found = await session.execute(select(User.id, User.email).where(User.id.in_({job.owner_id for job in jobs})))
