@@ -64,7 +64,7 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
     for product in installed():
         for router in product.routers:
             app.include_router(router)
-    install_console(app)
+    install_console(app, installed())
     return app
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from babel.messages.catalog import Message
 
-from yeoul.console.i18n import LANGUAGES, language, negotiate, read_catalogue
+from yeoul.console.i18n import LANGUAGES, LOCALE, language, negotiate, read_catalogue
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "messages.py"
+CATALOGUES = [LOCALE, *sorted(LOCALE.parents[1].glob("*/console/locale"))]
+"""The console's and the products'."""
 
 
 def _forms(message: Message) -> list[str]:
@@ -24,24 +26,36 @@ def test_catalogues_hold_exactly_the_texts_of_the_code(
     assert ended.value.code == 0, capsys.readouterr().out
 
 
-def test_every_text_has_a_korean_translation() -> None:
-    missing = [message.id for message in read_catalogue("ko") if message.id and not all(_forms(message))]
+@pytest.mark.parametrize("locale", CATALOGUES, ids=lambda locale: str(locale.parents[1].name))
+def test_every_text_has_a_korean_translation(locale: Path) -> None:
+    missing = [message.id for message in read_catalogue("ko", locale) if message.id and not all(_forms(message))]
     assert missing == []
-    assert [message.id for message in read_catalogue("ko") if message.fuzzy and message.id] == []
+    assert [message.id for message in read_catalogue("ko", locale) if message.fuzzy and message.id] == []
 
 
-def test_korean_is_korean() -> None:
+def test_a_text_has_one_translation() -> None:
+    """Whoever says it: a page shows one catalogue made of all."""
+    known: dict[str, tuple[list[str], Path]] = {}
+    for locale in CATALOGUES:
+        for message in read_catalogue("ko", locale):
+            forms, first = known.setdefault(str(message.id), (_forms(message), locale))
+            assert not message.id or _forms(message) == forms, f"{message.id} in {locale} and {first}"
+
+
+@pytest.mark.parametrize("locale", CATALOGUES, ids=lambda locale: str(locale.parents[1].name))
+def test_korean_is_korean(locale: Path) -> None:
     """A translation without a Hangul letter is an English one that was left."""
-    left = [m.id for m in read_catalogue("ko") if m.id and not re.search("[가-힣]", "".join(_forms(m)))]
+    left = [m.id for m in read_catalogue("ko", locale) if m.id and not re.search("[가-힣]", "".join(_forms(m)))]
     assert left == []
 
 
+@pytest.mark.parametrize("locale", CATALOGUES, ids=lambda locale: str(locale.parents[1].name))
 @pytest.mark.parametrize("tag", LANGUAGES)
-def test_translations_keep_the_values_of_their_texts(tag: str) -> None:
+def test_translations_keep_the_values_of_their_texts(tag: str, locale: Path) -> None:
     def values(text: str) -> list[str]:
         return sorted(re.findall(r"%\(\w+\)s", text))
 
-    for message in read_catalogue(tag):
+    for message in read_catalogue(tag, locale):
         text = message.id if isinstance(message.id, str) else message.id[-1]
         for form in filter(None, _forms(message)):
             assert not message.id or values(form) == values(text), message.id

@@ -2,6 +2,7 @@
 
 Texts are written in English where they are used; ``locale/*/LC_MESSAGES/messages.po`` holds the translations and is
 read as it is, so that nothing has to be compiled. ``scripts/messages.py`` keeps the catalogues in step with the code.
+Products bring catalogues of their own. A text that several translate has the console's translation, or the first one's.
 """
 
 from dataclasses import dataclass
@@ -29,21 +30,27 @@ class Language:
     script_strings: dict[str, str | list[str]]
 
 
-def po_file(tag: str) -> Path:
+def po_file(tag: str, locale: Path = LOCALE) -> Path:
     """Where a language's catalogue is."""
-    return LOCALE / tag / "LC_MESSAGES" / "messages.po"
+    return locale / tag / "LC_MESSAGES" / "messages.po"
 
 
-def read_catalogue(tag: str) -> Catalog:
+def read_catalogue(tag: str, locale: Path = LOCALE) -> Catalog:
     """A language's catalogue as written."""
-    with po_file(tag).open("rb") as file:
+    with po_file(tag, locale).open("rb") as file:
         return read_po(file, locale=tag)
 
 
 @cache
-def language(tag: str) -> Language:
-    """A language, read once."""
+def language(tag: str, *products: Path) -> Language:
+    """A language with the catalogues of products (their folders ``locale``), read once."""
     catalogue = read_catalogue(tag)
+    for locale in products:
+        if not po_file(tag, locale).exists():
+            continue  # its texts are shown in English
+        for message in read_catalogue(tag, locale):
+            if message.id:
+                catalogue.add(message.id, message.string, message.locations)  # a known one keeps its translation
     compiled = BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)

@@ -1,21 +1,25 @@
 """The console's pages. They are shells: what they show comes from the public API, by the scripts in ``static/js``."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.routing import Route
 
 from yeoul.console.assets import MOUNT
 from yeoul.console.operations import figures
-from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, assets, render, visitors_language
+from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, Site, render, visitors_language
+from yeoul.console.parts import Part
 from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.dependencies import OptionalPrincipal, signed_in_before
 from yeoul.core.http.csrf import require_own_page
 from yeoul.core.jobs.schemas import Status
 from yeoul.core.runtime.dependencies import CurrentServices
 from yeoul.core.runtime.services import Services
+from yeoul.product import Page, Product
 
 YEAR_SECONDS = 365 * 86_400
 STATUSES: tuple[Status, ...] = ("queued", "running", "succeeded", "failed", "canceled")
@@ -23,10 +27,36 @@ STATUSES: tuple[Status, ...] = ("queued", "running", "succeeded", "failed", "can
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
-def install(app: FastAPI) -> None:
-    """Adds the pages and their files to an application whose ``state.services`` are the process's."""
+def install(app: FastAPI, products: Sequence[Product]) -> None:
+    """Adds the pages, the products' too, and their files to an application whose ``state.services`` are the process's.
+
+    Raises ``ValueError`` for a product's page at an address that is taken, or without its template.
+    """
+    site = Site(products)
+    app.state.console = site
     app.include_router(router)
-    app.mount(MOUNT, assets, name="static")
+    taken = {route.path for route in router.routes if isinstance(route, Route)}
+    for part in site.parts.all:
+        for page in part.pages:
+            if page.path in taken:
+                raise ValueError(f"product {part.name}: there is a page at {page.path} already; choose another path")
+            taken.add(page.path)
+            app.add_api_route(page.path, _shown(part, page), include_in_schema=False, response_class=HTMLResponse)
+    app.mount(MOUNT, site.assets, name="static")
+
+
+def _shown(part: Part, page: Page) -> Callable[..., Awaitable[Response]]:
+    template, section = f"{part.name}/{page.template}", part.section(page)
+
+    async def show(request: Request, principal: OptionalPrincipal) -> Response:
+        if principal is None and not page.public:
+            return _not_signed_in(request)
+        parameters = request.path_params
+        if not all(map(_is_id, parameters.values())):
+            return _not_found(request)
+        return render(request, template, section=section, parameters=parameters)
+
+    return show
 
 
 @router.get("/")

@@ -46,10 +46,10 @@ async function answerOf(response) {
 
 /**
  * Calls the API and gives its JSON; throws Problem or Unreachable. An expired access token is renewed on the way; when
- * the session is over, the page leaves for sign-in (`leaves: false` throws instead).
+ * the session is over, the page leaves for sign-in (`leaves: false` throws instead). `raw`: a body that is no JSON.
  */
-export async function call(method, path, { body, headers = {}, signal, leaves = true } = {}) {
-  const options = { method, signal, headers: { Accept: "application/json", ...headers } };
+export async function call(method, path, { body, raw, headers = {}, signal, leaves = true } = {}) {
+  const options = { method, signal, body: raw, headers: { Accept: "application/json", ...headers } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";

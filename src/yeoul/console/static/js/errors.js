@@ -47,17 +47,45 @@ const known = {
   model_unavailable: () => [t("The model cannot be reached"), t("Ask again, or choose another model.")],
   model_timeout: () => [t("The model took too long"), t("Ask again, or choose another model.")],
   model_request_rejected: () => [t("The model rejected the request"), t("Change the question or the parameters and ask again.")],
+  model_cannot: () => [t("The model cannot do this"), t("Leave out what it cannot, or choose another model.")],
   context_too_long: () => [t("This is longer than the model can read"), t("Shorten it, or choose a model with a larger context.")],
   content_filtered: () => [t("The provider's filter stopped this"), t("Say it differently, or choose another model.")],
   model_error: () => [t("The model failed"), t("Ask again, or choose another model.")],
 };
+
+// Why a provider's filter stopped something, as the server says it in English (core/llm/failures).
+const reasons = {
+  "it was judged unsafe": () => t("it was judged unsafe"),
+  "the answer came too close to existing texts": () => t("the answer came too close to existing texts"),
+  "the language is not supported": () => t("the language is not supported"),
+  "it holds a word on the provider's block list": () => t("it holds a word on the provider's block list"),
+  "it holds content the provider forbids": () => t("it holds content the provider forbids"),
+  "it holds sensitive personal data": () => t("it holds sensitive personal data"),
+  "an image was judged unsafe": () => t("an image was judged unsafe"),
+  "the provider's content filter caught it": () => t("the provider's content filter caught it"),
+  "the model declined to answer": () => t("the model declined to answer"),
+  harassment: () => t("harassment"),
+  "hate speech": () => t("hate speech"),
+  "sexually explicit content": () => t("sexually explicit content"),
+  "dangerous content": () => t("dangerous content"),
+  "election interference": () => t("election interference"),
+};
+
+function why(code, said) {
+  if (code !== "content_filtered" || language === "en") return "";
+  const found = Object.keys(reasons).filter((words) => said.includes(words)).map((words) => reasons[words]());
+  return found.length ? `${t("Why: %(reasons)s.", { reasons: found.join(", ") })} ` : "";
+}
+
+/** Adds what codes of a product's errors mean: {code: () => [title, advice]}. */
+export const know = (codes) => Object.assign(known, codes);
 
 /** {title, advice, said}: `said` is the server's own sentence, in English. */
 export function words(error) {
   if (error.code === undefined) console.error(error); // a fault of this page, not an answer
   const said = error.code === undefined ? "" : (error.detail ?? error.message ?? "");
   const [title, advice] = (known[error.code ?? "internal"] ?? known[error.status >= 500 ? "internal" : ""] ?? (() => [t("That did not work"), ""]))();
-  return { title, advice, said };
+  return { title, advice: why(error.code, said) + advice, said };
 }
 
 /** Shows an error in a notice. In English the server's sentence is the advice: it knows more than a code says. */

@@ -1,19 +1,7 @@
-// Starts the page's script, and does so again when htmx has put another page in its place.
+// Starts the page's script, which <main data-script> names, and does so again when htmx has put another page in its place.
 
 import { nameKeys, watchShortcuts } from "./shortcuts.js";
 import { watchSession } from "./session.js";
-
-const scripts = {
-  ask: () => import("./pages/ask.js"),
-  failed: () => import("./pages/failed.js"),
-  operations: () => import("./pages/operations.js"),
-  door: () => import("./pages/door.js"),
-  job: () => import("./pages/job.js"),
-  jobs: () => import("./pages/jobs.js"),
-  resume: () => import("./pages/resume.js"),
-  schedules: () => import("./pages/schedules.js"),
-  settings: () => import("./pages/settings.js"),
-};
 
 let leaving = new AbortController();
 let mounted = null;
@@ -27,8 +15,9 @@ async function mount({ moved = false } = {}) {
   const { signal } = leaving;
   nameKeys();
   if (moved && !main.querySelector("[autofocus]:focus")) main.querySelector("h1")?.focus({ preventScroll: true });
-  const page = await scripts[main.dataset.page]?.();
-  if (page && !signal.aborted) page.mount(main, signal);
+  if (!main.dataset.script) return;
+  const page = await import(main.dataset.script);
+  if (!signal.aborted) page.mount(main, signal);
 }
 
 document.addEventListener("htmx:after:swap", () => mount({ moved: true }));

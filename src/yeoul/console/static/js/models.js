@@ -8,7 +8,8 @@ import { recall, remember } from "./store.js";
 
 const titles = { openai: "OpenAI", anthropic: "Anthropic", gemini: "Gemini", perplexity: "Perplexity" };
 const ownTitles = { local: () => t("On this server"), compatible: () => t("Own server"), fake: () => t("Scripted, for tests") };
-const titleOf = (provider) => titles[provider] ?? ownTitles[provider]?.() ?? provider;
+/** A provider as people call it. */
+export const titleOf = (provider) => titles[provider] ?? ownTitles[provider]?.() ?? provider;
 
 let known = null;
 
@@ -53,17 +54,21 @@ export function trouble(model) {
   return tn("%(n)s job waits for this model: its limit is used up.", "%(n)s jobs wait for this model: its limit is used up.", found.waiting);
 }
 
+/** Context and price of a model, as far as they are known. */
+export function facts(model) {
+  const found = [];
+  if (model.context) found.push(t("reads %(n)s tokens", { n: number(model.context) }));
+  if (model.prices) {
+    const free = Number(model.prices.input) === 0 && Number(model.prices.output) === 0;
+    const values = { input: dollars(model.prices.input), output: dollars(model.prices.output) };
+    found.push(free ? t("free") : t("%(input)s in, %(output)s out per million tokens", values));
+  }
+  return found.join(" · ");
+}
+
 /** One line about a model: why it cannot be used, now or at all, else its context and price. */
 export function about(model) {
   if (!model) return "";
   if (!model.available) return model.reason ?? t("This model is not set up.");
-  if (model.trouble) return trouble(model);
-  const facts = [];
-  if (model.context) facts.push(t("reads %(n)s tokens", { n: number(model.context) }));
-  if (model.prices) {
-    const free = Number(model.prices.input) === 0 && Number(model.prices.output) === 0;
-    const values = { input: dollars(model.prices.input), output: dollars(model.prices.output) };
-    facts.push(free ? t("free") : t("%(input)s in, %(output)s out per million tokens", values));
-  }
-  return facts.join(" · ");
+  return model.trouble ? trouble(model) : facts(model);
 }

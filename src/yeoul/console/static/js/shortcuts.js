@@ -3,16 +3,17 @@
 import { recall } from "./store.js";
 
 const PREFIX_MS = 1200;
-const pages = { a: "/", j: "/jobs", c: "/schedules", s: "/settings" };
 const isMac = /mac|iphone|ipad/i.test(navigator.userAgentData?.platform ?? navigator.platform ?? "");
 
 let prefixAt = 0;
 
 const writes = (target) => target.closest?.("input, textarea, select, [contenteditable], dialog[open]") !== null;
 
-function open(path) {
-  const link = [...document.querySelectorAll(".nav a")].find((candidate) => candidate.getAttribute("href") === path);
-  if (link) link.click();
+/** Opens the page whose entry in the menu has this key; whether there is one. */
+function open(key) {
+  const link = [...document.querySelectorAll(".nav a")].find((candidate) => candidate.dataset.key === key);
+  link?.click();
+  return link !== undefined;
 }
 
 function onKey(event) {
@@ -22,13 +23,15 @@ function onKey(event) {
   const key = /^[ -~]$/.test(event.key) ? event.key.toLowerCase() : event.code.replace(/^Key/, "").toLowerCase();
   const afterG = Date.now() - prefixAt < PREFIX_MS;
   prefixAt = 0;
-  if (afterG && pages[key]) open(pages[key]);
-  else if (key === "g") prefixAt = Date.now();
+  if (afterG && open(key)) return;
+  if (key === "g") prefixAt = Date.now();
   else if (key === "?") document.getElementById("shortcuts").showModal();
   else if (key === "n") {
     event.preventDefault();
     const answered = !document.dispatchEvent(new CustomEvent("yeoul:new", { cancelable: true }));
-    if (!answered) open("/");
+    if (!answered) open("a");
+  } else if (!document.dispatchEvent(new CustomEvent("yeoul:key", { cancelable: true, detail: key }))) {
+    event.preventDefault(); // a key of this page's own
   }
 }
 

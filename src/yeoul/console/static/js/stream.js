@@ -8,13 +8,14 @@ const LONGEST_WAIT_MS = 5000;
 const HIDDEN_MS = 15_000;
 
 /**
- * Follows `url` until `signal` ends or `onEvent` returns "end".
+ * Follows `url` until `signal` ends, or `onEvent` or `check` returns "end".
  *
  * onEvent(type, data, seq): each event once, in order; seq is null for what is not part of the log.
+ * numbered: whether ids are numbers that rise; otherwise they are cursors of whatever form, and seq is null.
  * onState("live" | "away" | "gone", error): away = interrupted, being tried again; gone = over for good.
  * check(): asked before coming back; it renews the session, and a Problem of 403 or 404 from it ends everything.
  */
-export function follow({ url, types, loose = [], after = null, onEvent, onState = () => {}, check, signal }) {
+export function follow({ url, types, loose = [], after = null, numbered = true, onEvent, onState = () => {}, check, signal }) {
   let source = null;
   let cursor = after;
   let failures = 0;
@@ -43,7 +44,7 @@ export function follow({ url, types, loose = [], after = null, onEvent, onState 
   const comeBack = async () => {
     close();
     try {
-      await check();
+      if ((await check()) === "end") end();
     } catch (error) {
       if (over || signal.aborted) return;
       if (error instanceof Problem && (error.status === 403 || error.status === 404)) {
@@ -57,24 +58,28 @@ export function follow({ url, types, loose = [], after = null, onEvent, onState 
     if (!over && !signal.aborted) open();
   };
   const take = (event) => {
-    const isLoose = loose.includes(event.type);
-    const seq = isLoose ? null : Number(event.lastEventId);
-    if (!isLoose) {
+    let seq = null;
+    if (!numbered) {
+      cursor = event.lastEventId;
+    } else if (!loose.includes(event.type)) {
+      seq = Number(event.lastEventId);
       if (cursor !== null && seq <= cursor) return;
       cursor = seq;
+    } else if (event.type === "reset") {
+      cursor = 0;
     }
-    if (event.type === "reset") cursor = 0;
     if (onEvent(event.type, JSON.parse(event.data), seq) === "end") end();
   };
   const open = () => {
     close();
-    source = new EventSource(cursor === null ? url : `${url}?after=${cursor}`);
+    source = new EventSource(cursor === null ? url : `${url}?after=${encodeURIComponent(cursor)}`);
     source.addEventListener("open", () => {
       failures = 0;
       onState("live");
     });
-    source.addEventListener("error", retry);
-    for (const type of [...types, ...loose]) source.addEventListener(type, take);
+    // The server may call an event "error" too: that one brings data.
+    source.addEventListener("error", (event) => (event instanceof MessageEvent ? take(event) : retry()));
+    for (const type of [...types, ...loose]) if (type !== "error") source.addEventListener(type, take);
   };
 
   const listen = { signal };
