@@ -1,0 +1,53 @@
+"""The examples of the documentation, installed and used as their readers would."""
+
+import tomllib
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.e2e.conftest import IN_BROWSER, NewContext, Server, new_server, sign_up
+
+pytestmark = IN_BROWSER
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SOURCE = {".py", ".html", ".js"}
+
+
+def installed(example: str, folder: Path) -> str:
+    """A Python path on which an example is, as its own ``pyproject.toml`` says."""
+    project = tomllib.loads((EXAMPLES / example / "pyproject.toml").read_text())["project"]
+    made = folder / f"{project['name']}-{project['version']}.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    points = (
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in names.items())
+        for group, names in project["entry-points"].items()
+    )
+    (made / "entry_points.txt").write_text("\n".join(points))
+    return f"{folder}:{EXAMPLES / example}"
+
+
+def test_the_product_has_40_lines() -> None:
+    files = [path for path in (EXAMPLES / "haiku/haiku").rglob("*") if path.suffix in SOURCE]
+    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) <= 40
+
+
+@pytest.fixture
+def haiku(browser_path: str, tmp_path: Path) -> Generator[Server]:
+    """A server beside which the product is installed."""
+    yield from new_server(PYTHONPATH=installed("haiku", tmp_path), YEOUL_DEFAULT_MODEL="fake/echo")
+
+
+async def test_a_product_in_40_lines(haiku: Server, new_context: NewContext) -> None:
+    context = await new_context(haiku.url)
+    await sign_up(context, haiku)
+    page = await context.new_page()
+    await page.goto("/jobs")
+    await page.get_by_role("link", name="Haiku").click()
+    await page.get_by_label("About").fill("a stretch of fast water")
+    await page.get_by_label("About").press("Enter")
+    await expect(page.locator("pre")).to_contain_text("Write a haiku about a stretch of fast water.")
+    await page.get_by_role("link", name="Jobs").click()
+    await expect(page.get_by_text("haiku.write")).to_be_visible()
