@@ -345,6 +345,9 @@ class Settings(BaseSettings):
     perplexity_base_url: str | None = _url(
         "PERPLEXITY_BASE_URL", description="Another address for provider `perplexity`."
     )
+    provider_keys: dict[str, SecretStr] = Field(
+        default_factory=dict, description='Keys of providers from other packages, as JSON: `{"name": "key"}`.'
+    )
     compatible_base_url: str | None = _url(
         "COMPATIBLE_BASE_URL",
         description="Address of an OpenAI-compatible server (Ollama, vLLM, …): provider `compatible`.",

@@ -1,9 +1,14 @@
 """The examples of the documentation, installed and used as their readers would."""
 
+import json
+import os
+import subprocess
+import sys
 import tomllib
 from collections.abc import Generator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.async_api import expect
 
@@ -51,3 +56,24 @@ async def test_a_product_in_40_lines(haiku: Server, new_context: NewContext) -> 
     await expect(page.locator("pre")).to_contain_text("Write a haiku about a stretch of fast water.")
     await page.get_by_role("link", name="Jobs").click()
     await expect(page.get_by_text("haiku.write")).to_be_visible()
+
+
+def test_a_provider_in_one_file(own_server: Server, tmp_path: Path) -> None:
+    """One server asks another, with a key of that one."""
+    with httpx.Client(base_url=own_server.url) as client:
+        body = {"email": "mina@example.com", "password": "a long passphrase"}
+        token = client.post("/api/auth/register", json=body).json()["access_token"]
+        made = client.post("/api/keys", json={"name": "neighbour"}, headers={"Authorization": f"Bearer {token}"})
+        key = made.json()["key"]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": installed("neighbour", tmp_path),
+        "NEIGHBOUR_URL": f"{own_server.url}/v1",
+        "YEOUL_PROVIDER_KEYS": json.dumps({"neighbour": key}),
+        "YEOUL_LOCAL_ENABLED": "false",
+        "YEOUL_DATA_DIR": str(tmp_path / "data"),
+    }
+    yeoul = Path(sys.executable).with_name("yeoul")
+    command = [yeoul, "run", "Three words please.", "--model", "neighbour/fake/echo"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "Three words please."), done.stderr
