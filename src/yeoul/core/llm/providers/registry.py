@@ -1,7 +1,7 @@
 """Every provider: ours, and those of installed packages.
 
-Adding one here: a module beside this with ``connect(settings)``, and an entry below. Elsewhere: one module, which an entry
-point of the group ``yeoul.providers`` names (docs/how-to/add-a-provider.md).
+Adding one here: a module beside this with ``connect(settings)``, and an entry below. Elsewhere: one module, named by an
+entry point of the group ``yeoul.providers`` (docs/how-to/add-a-provider.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -229,7 +229,6 @@ _ALL = (
         ignores=frozenset({"temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty"}),
     ),
 )
-
 
 
 def _outside() -> list[Provider]:

@@ -4,9 +4,11 @@ import { follow } from "../../../js/stream.js";
 import { EVENT_TYPES, LOOSE_TYPES, Transcript } from "../../../js/transcript.js";
 
 export function mount(main, signal) {
-  main.querySelector("form").addEventListener("submit", async (event) => {
+  const form = main.querySelector("form"), { about } = form.elements;
+  about.disabled = false;
+  form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const job = await post("/api/jobs", { kind: "haiku.write", input: { about: event.target.elements.about.value } });
+    const job = await post("/api/jobs", { kind: "haiku.write", input: { about: about.value } });
     const url = `/api/jobs/${job.id}`, told = new Transcript();
     const onEvent = (type, data, seq) => {
       told.apply(type, data, seq);
