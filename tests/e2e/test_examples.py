@@ -56,7 +56,7 @@ async def test_a_product_in_40_lines(haiku: Server, new_context: NewContext) -> 
     await page.get_by_placeholder("About what?").press("Enter")
     await expect(page.locator("pre")).to_contain_text("Write a haiku about a stretch of fast water.")
     await page.get_by_role("link", name="Jobs").click()
-    await expect(page.get_by_text("haiku.write")).to_be_visible()
+    await expect(page.get_by_role("link", name="haiku.write")).to_be_visible()
 
 
 async def test_a_provider_in_one_file(own_server: Server, tmp_path: Path) -> None:
