@@ -343,6 +343,9 @@ class Settings(BaseSettings):
     perplexity_base_url: str | None = _url(
         "PERPLEXITY_BASE_URL", description="Another address for provider `perplexity`."
     )
+    provider_keys: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        default_factory=dict, description='Keys of providers from other packages, as JSON: `{"name": "key"}`.'
+    )
     compatible_base_url: str | None = _url(
         "COMPATIBLE_BASE_URL",
         description="Address of an OpenAI-compatible server (Ollama, vLLM, …): provider `compatible`.",
@@ -503,7 +506,7 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("must be a JSON list of objects") from None  # the text may hold a secret
 
-    @field_validator("model_limits", mode="before")
+    @field_validator("model_limits", "provider_keys", mode="before")
     @classmethod
     def _read_object(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -526,15 +529,10 @@ class Settings(BaseSettings):
     def _plain_https(cls, value: str | None) -> str | None:
         return None if value is None else _safe_url(value)
 
-    @field_validator("trusted_issuers")
+    @field_validator("trusted_issuers", "oidc_providers")
     @classmethod
-    def _one_entry_each(cls, value: list[TrustedIssuer]) -> list[TrustedIssuer]:
-        return _without_repeats(value, [entry.issuer for entry in value])
-
-    @field_validator("oidc_providers")
-    @classmethod
-    def _one_name_each(cls, value: list[OidcProvider]) -> list[OidcProvider]:
-        return _without_repeats(value, [entry.name for entry in value])
+    def _one_each(cls, value: list[TrustedIssuer | OidcProvider]) -> list[TrustedIssuer | OidcProvider]:
+        return _without_repeats(value, [one.issuer if isinstance(one, TrustedIssuer) else one.name for one in value])
 
     @property
     def embedded(self) -> bool:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # over a second to import, and the catalogue needs none of it
     from pydantic_ai.settings import ModelSettings
 
 
+OUTSIDE = "provider_keys"
+"""The setting that holds the keys of providers from other packages, by name."""
+
+
 @dataclass(frozen=True)
 class KnownModel:
     """A model worth listing. What is None is looked up in the price list, by ``name``."""
@@ -62,7 +66,7 @@ class Provider:
     key_name: str | None = None
     """The environment variable of its key, for words."""
     key_field: str | None = None
-    """The setting of its key, where users may bring one of their own."""
+    """The setting of its key, where users may bring one of their own; of another package's provider ``OUTSIDE``."""
     key_optional: bool = False
     """Whether it can be asked without a key: a server of the installation's own."""
     check_model: Callable[[Settings], str | None] = lambda _: None
@@ -83,7 +87,9 @@ class Provider:
         """The settings with somebody's own key in place of the installation's; without a key, the same."""
         if key is None or self.key_field is None:
             return settings
-        return settings.model_copy(update={self.key_field: SecretStr(key)})
+        theirs = SecretStr(key)
+        keys = {**settings.provider_keys, self.name: theirs}
+        return settings.model_copy(update={self.key_field: keys if self.key_field == OUTSIDE else theirs})
 
     def honours(self, model: KnownModel) -> list[str]:
         """The parameters a model honours."""

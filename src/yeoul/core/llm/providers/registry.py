@@ -1,7 +1,12 @@
-"""Every provider. Adding one: a module beside this with ``connect(settings)``, and an entry here."""
+"""Every provider: ours, and those of installed packages.
+
+Adding one here: a module beside this with ``connect(settings)``, and an entry below. Elsewhere: one module, named by an
+entry point of the group ``yeoul.providers`` (docs/how-to/add-a-provider.md).
+"""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 from yeoul.core.llm import weights
@@ -225,12 +230,26 @@ _ALL = (
     ),
 )
 
-PROVIDERS = {provider.name: provider for provider in _ALL}
+
+def _outside() -> list[Provider]:
+    """Raises ``TypeError`` for an entry point that is no provider, ``ValueError`` for one with another's name."""
+    found: dict[str, Provider] = {}
+    for entry in entry_points(group="yeoul.providers"):
+        provider = entry.load()
+        if not isinstance(provider, Provider):
+            raise TypeError(f"entry point {entry.value!r} of group yeoul.providers must be a Provider")
+        if provider.name in found or any(provider.name == ours.name for ours in _ALL):
+            raise ValueError(f"entry point {entry.value!r}: there is a provider `{provider.name}` already")
+        found[provider.name] = provider
+    return list(found.values())
+
+
+PROVIDERS = {provider.name: provider for provider in (*_ALL, *_outside())}
 
 
 def with_own_keys(settings: Settings) -> list[Provider]:
     """The providers that users may bring keys of their own for."""
-    keyed = [provider for provider in _ALL if provider.key_field is not None]
+    keyed = [provider for provider in PROVIDERS.values() if provider.key_field is not None]
     return [provider for provider in keyed if not provider.key_optional or provider.missing(settings) is None]
 
 
