@@ -26,12 +26,16 @@ from yeoul.core.base.ids import new_id
 from yeoul.core.db import embedded, migrate
 from yeoul.core.db.database import Database
 from yeoul.core.jobs.kinds import Kind, Kinds
+from yeoul.core.llm import weights
+from yeoul.core.llm.errors import WeightsUnavailable
+from yeoul.core.llm.progress import shown
 from yeoul.core.runtime.services import DatabaseUrls, Services, open_services
 from yeoul.core.runtime.worker import Worker
 from yeoul.schema import METADATA
 from yeoul.settings import Settings
 
 TEMPLATE = "yeoul_template"
+LOCAL_MODEL = "smollm2-135m"
 MEMORY = Path("/dev/shm")  # noqa: S108  (a place in memory, for what a test run throws away)
 MEMORY_BYTES = 6 << 30
 
@@ -189,6 +193,19 @@ async def address(app: FastAPI) -> AsyncGenerator[str]:
         app.state.services.events.end_all()
         server.should_exit = True
         await serving
+
+
+@pytest.fixture(scope="session")
+def local_weights() -> Path:
+    """The folder with the local model's weights, which test runs share; skips where they cannot be had."""
+    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
+    folder = Path(os.environ.get("YEOUL_TEST_MODELS_DIR", "~/.cache/yeoul-test-models")).expanduser()
+    try:
+        with shown(LOCAL_MODEL) as report:
+            weights.pull(LOCAL_MODEL, folder, report, hub_url=Settings(_env_file=None).hub_url)
+    except WeightsUnavailable as error:
+        pytest.skip(f"no weights for the local model: {error}")
+    return folder
 
 
 @dataclass(frozen=True)

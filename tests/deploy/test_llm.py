@@ -13,11 +13,9 @@ import pytest
 
 from tests.core.llm.vendors import settings
 from tests.deploy.fleet import Process, clean_environment, free_ports
-from yeoul.core.llm import weights
 from yeoul.core.llm.catalogue import Catalogue
-from yeoul.core.llm.errors import ModelAuthFailed, ModelUnavailable, WeightsUnavailable
+from yeoul.core.llm.errors import ModelAuthFailed, ModelUnavailable
 from yeoul.core.llm.gateway import Gateway, Retry
-from yeoul.core.llm.progress import shown
 from yeoul.core.llm.schemas import CompletionRequest, Parameters
 from yeoul.settings import Settings
 
@@ -28,25 +26,12 @@ QUESTION = CompletionRequest.ask(
 )
 
 
-@pytest.fixture(scope="module")
-def models_dir() -> Path:
-    """The weights, in the folder that test runs share; skips where they cannot be had."""
-    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
-    folder = Path(os.environ.get("YEOUL_TEST_MODELS_DIR", "~/.cache/yeoul-test-models")).expanduser()
-    try:
-        with shown(NAME) as report:
-            weights.pull(NAME, folder, report, hub_url=settings().hub_url)
-    except WeightsUnavailable as error:
-        pytest.skip(f"no weights for the local model: {error}")
-    return folder
-
-
 @pytest.fixture
-def server(models_dir: Path, tmp_path: Path) -> Generator[Process]:
+def server(local_weights: Path, tmp_path: Path) -> Generator[Process]:
     """A running ``yeoul llm``."""
     environment = clean_environment() | {
         "YEOUL_DATA_DIR": str(tmp_path / "of-the-server"),
-        "YEOUL_MODELS_DIR": str(models_dir),
+        "YEOUL_MODELS_DIR": str(local_weights),
         "YEOUL_LOCAL_KEY": KEY,
         "YEOUL_LOCAL_CONTEXT": "1024",
         "YEOUL_LOCAL_ENABLED": "false",  # as in an environment shared with processes that shall not start their own

@@ -42,9 +42,9 @@ def column(page: Page, model: str) -> Locator:
     return page.get_by_role("region", name=model, exact=True)
 
 
-async def ended(page: Page) -> None:
+async def ended(page: Page, seconds: float = 20) -> None:
     """Waits until all answers have ended."""
-    await expect(page.locator('[data-part="run"]')).to_have_attribute("aria-busy", "false", timeout=20_000)
+    await expect(page.locator('[data-part="run"]')).to_have_attribute("aria-busy", "false", timeout=seconds * 1000)
 
 
 async def text_of(page: Page, model: str) -> str:

@@ -9,9 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from tests.conftest import Account
-from tests.core.llm import server
-from tests.core.llm.server import Answer, Asked, Server
-from tests.core.llm.vendors import FILTER, STOP, Gemini, OpenAI, Vendor
+from tests.core.llm.server import Server
+from tests.playground import upstream
 from tests.playground.conftest import Ended, Execute, Json, messages
 from yeoul.settings import Settings
 
@@ -22,40 +21,14 @@ SLOW_TEXT = "".join(f"word{n} " for n in range(1, 11))
 
 @pytest.fixture
 async def flaky() -> AsyncGenerator[Server]:
-    """An OpenAI that answers every third call with 429."""
-    vendor = OpenAI()
-    calls = 0
-
-    async def script(asked: Asked, answer: Answer) -> None:
-        nonlocal calls
-        calls += 1
-        if calls % 3 == 0:
-            await answer.json(429, vendor.error(429), {"Retry-After": "1"})
-        else:
-            await _say(vendor, answer, "Fast ", "water.")
-
-    async with server.running() as running:
-        running.scripts = [script]
+    async with upstream.flaky() as running:
         yield running
 
 
 @pytest.fixture
 async def strict() -> AsyncGenerator[Server]:
-    """A Gemini whose safety filter stops every answer."""
-
-    async def script(asked: Asked, answer: Answer) -> None:
-        await _say(Gemini(), answer, "First ", finish=FILTER)
-
-    async with server.running() as running:
-        running.scripts = [script]
+    async with upstream.strict() as running:
         yield running
-
-
-async def _say(vendor: Vendor, answer: Answer, *texts: str, finish: str = STOP) -> None:
-    await answer.open_stream()
-    for event in vendor.events(texts, finish):
-        await answer.piece(event)
-    await answer.end()
 
 
 @pytest.fixture
@@ -93,7 +66,7 @@ class Tab:
 
 
 async def test_every_column_ends_right(address: str, account: Account, execute: Execute, ended: Ended) -> None:
-    models = ["fake/slow", f"openai/{OpenAI().model.partition('/')[2]}", f"gemini/{Gemini().model.partition('/')[2]}"]
+    models = ["fake/slow", upstream.OPENAI, upstream.GEMINI]
     made = await execute(models=models, iterations=ITERATIONS, user_prompt=SLOW)
     first, closed, reloaded = Tab(), Tab(), Tab()
 

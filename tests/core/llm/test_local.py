@@ -17,30 +17,19 @@ from tests.core.llm.conftest import Open
 from tests.core.llm.pictures import PNG
 from tests.core.llm.vendors import settings
 from yeoul.core.base import json_schema
-from yeoul.core.llm import weights
-from yeoul.core.llm.errors import ContextTooLong, ModelCannot, ModelNotReady, WeightsUnavailable
+from yeoul.core.llm.errors import ContextTooLong, ModelCannot, ModelNotReady
 from yeoul.core.llm.gateway import Gateway, Retry
 from yeoul.core.llm.images import Image
 from yeoul.core.llm.local import LocalServer
-from yeoul.core.llm.progress import shown
 from yeoul.core.llm.schemas import Completed, CompletionRequest, Parameters, TextDelta
 from yeoul.settings import Settings
 
 NAME = "smollm2-135m"
 
 
-@pytest.fixture(scope="module")
-def local() -> Settings:
-    """Settings with the weights in a folder that test runs share; skips where they cannot be had."""
-    pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
-    folder = Path(os.environ.get("YEOUL_TEST_MODELS_DIR", "~/.cache/yeoul-test-models")).expanduser()
-    made = settings(models_dir=folder, local_context=1024)
-    try:
-        with shown(NAME) as report:
-            weights.pull(NAME, folder, report, hub_url=made.hub_url)
-    except WeightsUnavailable as error:
-        pytest.skip(f"no weights for the local model: {error}")
-    return made
+@pytest.fixture
+def local(local_weights: Path) -> Settings:
+    return settings(models_dir=local_weights, local_context=1024)
 
 
 @pytest.fixture
