@@ -95,11 +95,12 @@ export class Editor {
     if (draft) this.#checks.values = draft.checks;
     else this.#checks.open(execution?.checks);
     this.#images.open((prompt?.images ?? []).map((_, i) => `/api/prompts/${prompt.id}/images/${i + 1}`));
+    this.#images.loaded.then(() => this.#changed({ keeping: false }));
     for (const name of FIELDS) mark(this.#form, name, null);
     show(part(this.#main, "submit-error"), false);
     this.#changed({ keeping: false });
     if (draft || prompt) this.#panels.openUsed();
-    for (const element of [elements.system_prompt, elements.user_prompt, this.#form.querySelector("[type=submit]")]) element.disabled = false;
+    for (const element of [elements.system_prompt, elements.user_prompt, elements.iterations, this.#form.querySelector("[type=submit]")]) element.disabled = false;
   }
 
   #fill(values) {
@@ -195,6 +196,7 @@ export class Editor {
         mark(this.#form, "response_schema", t("This is not JSON: %(why)s", { why: error.message }));
       }
     }
+    mark(this.#form, "images", null);
     const lists = { cases: this.#cases.read(), checks: this.#checks.read(), images: this.#images.read() };
     for (const [name, list] of Object.entries(lists)) if (list?.length) found[name] = list;
     const calls = (found.models?.length ?? 0) * (found.iterations ?? 1) * this.#cases.count;
