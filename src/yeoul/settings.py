@@ -274,7 +274,7 @@ class Settings(BaseSettings):
         default=7, ge=0, le=9, description="Highest job priority an ordinary user may ask for."
     )
     max_input_bytes: int = Field(default=262_144, ge=1024, description="Largest input of one job, in bytes of JSON.")
-    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body without images, in bytes.")
+    max_body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest body without images, in bytes.")
     user_share: float = Field(
         default=0.8, gt=0, le=1, description="Share of all workers' slots that one user's jobs may take at a time."
     )
