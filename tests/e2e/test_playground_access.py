@@ -68,6 +68,7 @@ async def test_on_a_phone_columns_are_swiped(server: Server, new_context: NewCon
     assert box is not None
     assert 300 < box["width"] < 390
     await expect(second).not_to_be_in_viewport(ratio=0.5)
+    await first.scroll_into_view_if_needed()
     await page.locator('[data-part="columns"]').evaluate(
         "columns => columns.scrollBy({left: 300, behavior: 'instant'})"
     )
