@@ -20,7 +20,8 @@ async def test_answers_stream_in_a_column_for_each_model(page: Page) -> None:
       new MutationObserver(() => {
         const text = document.querySelector('[aria-label="fake/slow"] .pg-text');
         if (text && text.textContent !== window.seen.at(-1)) window.seen.push(text.textContent);
-      }).observe(document.querySelector('[data-part="columns"]'), {childList: true, subtree: true, characterData: true});
+      }).observe(document.querySelector('[data-part="columns"]'),
+        {childList: true, subtree: true, characterData: true});
     }""")
     await run(page, SLOW, "fake/slow", "fake/echo", times=2)
     await ended(page)

@@ -74,7 +74,8 @@ const reasons = {
 function why(code, said) {
   if (code !== "content_filtered" || language === "en") return "";
   const found = Object.keys(reasons).filter((words) => said.includes(words)).map((words) => reasons[words]());
-  return found.length ? `${t("Why: %(reasons)s.", { reasons: found.join(", ") })} ` : "";
+  const words = t("Why: %(reasons)s.", { reasons: found.join(", ") });
+  return found.length ? `${words} ` : "";
 }
 
 /** Adds what codes of a product's errors mean: {code: () => [title, advice]}. */

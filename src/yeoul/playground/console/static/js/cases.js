@@ -32,6 +32,7 @@ export class Cases {
     }, listen);
     action(root, "add-case").addEventListener("click", () => this.#add(), listen);
     const file = part(root, "cases-file");
+    file.disabled = false;
     file.addEventListener("change", () => { this.#load(file.files[0]); file.value = ""; }, listen);
     root.addEventListener("dragover", (event) => event.preventDefault(), listen);
     root.addEventListener("drop", (event) => { event.preventDefault(); this.#load(event.dataTransfer.files[0]); }, listen);

@@ -10,22 +10,13 @@ import { Cases } from "./cases.js";
 import { Checks } from "./checks.js";
 import { forget, kept, keep } from "./draft.js";
 import { estimate, MOST_CALLS } from "./estimate.js";
-import { mark, numberIn } from "./fields.js";
+import { mark } from "./fields.js";
+import { FIELDS, fillForm, readForm, setLimits, valuesOf } from "./form.js";
 import { Images } from "./images.js";
-import { fillParameters, noteCapable, noteTaken, PARAMETERS, readParameters, setParameters } from "./parameters.js";
+import { noteCapable, noteTaken, setParameters } from "./parameters.js";
 import { Panels } from "./panels.js";
 import { Picker } from "./picker.js";
 import { variablesOf } from "./prompts.js";
-
-const TEXTS = ["system_prompt", "user_prompt", "response_schema", "name"];
-const LIMITS = {
-  iterations: { whole: true, least: 1, most: 50 },
-  concurrency: { whole: true, least: 1, most: 1000 },
-  timeout_seconds: { whole: true, least: 1, most: 1800 },
-  max_cost_usd: { above: true, least: 0, most: 1_000_000 },
-};
-const BOXES = ["cases", "checks", "images", "models"];
-const FIELDS = [...TEXTS, ...Object.keys(LIMITS), ...PARAMETERS, ...BOXES];
 
 export class Editor {
   #main;
@@ -45,7 +36,7 @@ export class Editor {
     this.#form = part(main, "editor");
     const form = this.#form;
     const changed = () => this.#changed();
-    this.picker = new Picker(main, signal, changed);
+    this.picker = new Picker(main, signal, (byHand) => this.#changed({ keeping: byHand }));
     this.#images = new Images(form, signal, changed);
     this.#checks = new Checks(part(form, "panel-checks"), signal, changed);
     this.#cases = new Cases(part(form, "panel-cases"), signal, changed);
@@ -90,24 +81,21 @@ export class Editor {
     const early = drafts && !prompt ? { system_prompt: elements.system_prompt.value, user_prompt: elements.user_prompt.value } : {};
     const draft = early.system_prompt || early.user_prompt ? early : drafts ? kept(prompt?.id) : null;
     if (draft) this.#fill(draft);
-    else this.#fill({ ...prompt, ...execution, stop: undefined, response_schema: prompt?.response_schema ? JSON.stringify(prompt.response_schema, null, 2) : "" });
+    else this.#fill({ ...prompt, ...execution, response_schema: prompt?.response_schema ? JSON.stringify(prompt.response_schema, null, 2) : "" });
     this.#checks.open(null);
     if (draft) this.#checks.values = draft.checks;
     else this.#checks.open(execution?.checks);
     this.#images.open((prompt?.images ?? []).map((_, i) => `/api/prompts/${prompt.id}/images/${i + 1}`));
+    this.#images.loaded.then(() => this.#changed({ keeping: false }));
     for (const name of FIELDS) mark(this.#form, name, null);
     show(part(this.#main, "submit-error"), false);
     this.#changed({ keeping: false });
     if (draft || prompt) this.#panels.openUsed();
-    for (const element of [elements.system_prompt, elements.user_prompt, this.#form.querySelector("[type=submit]")]) element.disabled = false;
+    for (const element of [elements.system_prompt, elements.user_prompt, elements.iterations, this.#form.querySelector("[type=submit]")]) element.disabled = false;
   }
 
   #fill(values) {
-    const { elements } = this.#form;
-    for (const name of [...TEXTS, ...Object.keys(LIMITS)]) elements[name].value = values[name] ?? "";
-    elements.iterations.value ||= "1";
-    elements.stream.checked = values.stream ?? true;
-    fillParameters(this.#form, values.parameters);
+    fillForm(this.#form, values);
     this.#cases.values = values.cases;
     if (values.models) this.picker.ids = values.models;
   }
@@ -126,10 +114,9 @@ export class Editor {
     say(field(this.#form, "estimate"), estimate({
       models: this.picker.chosen, iterations, cases: this.#cases.count, texts: texts.join("") + this.#example(), maxTokens: Number(elements.max_tokens.value) || null,
     }));
-    const limits = ["concurrency", "timeout_seconds", "max_cost_usd", "name"].filter((name) => elements[name].value !== "").length;
     this.#panels.note({
       cases: this.#cases.names.length ? this.#cases.count : 0, parameters: setParameters(this.#form), checks: this.#checks.values.length,
-      schema: elements.response_schema.value.trim() ? 1 : 0, images: this.#images.count, limits: limits + (elements.stream.checked ? 0 : 1),
+      schema: elements.response_schema.value.trim() ? 1 : 0, images: this.#images.count, limits: setLimits(this.#form),
     });
     if (keeping) keep(this.#of?.id, () => this.#values());
   }
@@ -140,10 +127,7 @@ export class Editor {
   }
 
   #values() {
-    const { elements } = this.#form;
-    const texts = Object.fromEntries([...TEXTS, ...Object.keys(LIMITS)].map((name) => [name, elements[name].value]));
-    const parameters = Object.fromEntries(PARAMETERS.map((name) => [name, name === "stop" ? elements.stop.value.split("\n") : elements[name].value]).filter(([, value]) => String(value) !== ""));
-    return { ...texts, parameters, stream: elements.stream.checked, cases: this.#cases.values, checks: this.#checks.values, models: this.picker.ids };
+    return { ...valuesOf(this.#form), cases: this.#cases.values, checks: this.#checks.values, models: this.picker.ids };
   }
 
   async submit() {
@@ -174,27 +158,9 @@ export class Editor {
 
   /** What the API takes; what does not fit is marked. */
   #read() {
-    const { elements } = this.#form;
-    const found = { user_prompt: elements.user_prompt.value, models: this.picker.read(), stream: elements.stream.checked };
-    mark(this.#form, "user_prompt", found.user_prompt.trim() ? null : t("Write a prompt first."));
-    if (elements.system_prompt.value.trim()) found.system_prompt = elements.system_prompt.value;
-    if (elements.name.value.trim()) found.name = elements.name.value.trim();
+    const found = { ...readForm(this.#form), models: this.picker.read() };
     if (this.#of) found.version_of = this.#of.id;
-    found.parameters = readParameters(this.#form);
-    for (const [name, limits] of Object.entries(LIMITS)) {
-      mark(this.#form, name, null);
-      const value = numberIn(elements[name], limits, (message) => mark(this.#form, name, message));
-      if (value !== null) found[name] = value;
-    }
-    const schema = elements.response_schema.value.trim();
-    mark(this.#form, "response_schema", null);
-    if (schema) {
-      try {
-        found.response_schema = JSON.parse(schema);
-      } catch (error) {
-        mark(this.#form, "response_schema", t("This is not JSON: %(why)s", { why: error.message }));
-      }
-    }
+    mark(this.#form, "images", null);
     const lists = { cases: this.#cases.read(), checks: this.#checks.read(), images: this.#images.read() };
     for (const [name, list] of Object.entries(lists)) if (list?.length) found[name] = list;
     const calls = (found.models?.length ?? 0) * (found.iterations ?? 1) * this.#cases.count;

@@ -29,6 +29,7 @@ export class Images {
     this.#changed = changed;
     const listen = { signal };
     const input = part(form, "images-file");
+    input.disabled = false;
     input.addEventListener("change", () => { this.#add([...input.files]); input.value = ""; }, listen);
     form.addEventListener("paste", (event) => {
       const files = [...event.clipboardData.files].filter((file) => file.type.startsWith("image/"));

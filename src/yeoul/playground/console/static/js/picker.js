@@ -16,6 +16,7 @@ export class Picker {
   #all = [];
   #ids;
 
+  /** `changed(byHand)` is called after every change, also when what was chosen earlier is there. */
   constructor(main, signal, changed) {
     this.#main = main;
     this.#dialog = part(main, "models-dialog");
@@ -107,21 +108,21 @@ export class Picker {
     if (box.checked) this.#ids.push(box.value);
     else this.#ids = this.#ids.filter((id) => id !== box.value);
     this.#full();
-    this.#draw();
+    this.#draw(true);
   }
 
   #drop(id) {
     this.#ids = this.#ids.filter((one) => one !== id);
-    this.#draw();
+    this.#draw(true);
     action(this.#main, "models").focus();
   }
 
-  #draw() {
+  #draw(byHand = false) {
     markBox("models", null);
     part(this.#main, "chosen").replaceChildren(...this.chosen.map((model) => make("li", { className: model.available && !model.trouble ? "pg-chip" : "pg-chip trouble", title: about(model) },
       make("span", {}, model.name),
       make("button", { type: "button", "data-id": model.id, "aria-label": t("Leave out %(model)s", { model: model.name }) }, "×"))));
-    this.#changed();
+    this.#changed(byHand);
   }
 
   #list() {

@@ -40,7 +40,6 @@ export class Versions {
     const rows = page.items.map((one) => this.#row(one));
     if (from) list.append(...rows);
     else list.replaceChildren(...rows);
-    list.setAttribute("aria-busy", "false");
     this.#cursor = page.next_cursor;
     show(action(this.#dialog, "more-versions"), this.#cursor !== null);
   }
