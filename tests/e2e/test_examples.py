@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -75,6 +76,7 @@ async def test_a_provider_in_one_file(own_server: Server, tmp_path: Path) -> Non
         "YEOUL_DATA_DIR": str(tmp_path / "data"),
     }
     yeoul = Path(sys.executable).with_name("yeoul")
-    command = [yeoul, "run", "Three words please.", "--model", "neighbour/fake/echo"]
-    done = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
+    command: list[str | Path] = [yeoul, "run", "Three words please.", "--model", "neighbour/fake/echo"]
+    run = partial(subprocess.run, command, env=environment, capture_output=True, text=True, check=False)
+    done: subprocess.CompletedProcess[str] = await asyncio.to_thread(run)
     assert (done.returncode, done.stdout.strip()) == (0, "Three words please."), done.stderr

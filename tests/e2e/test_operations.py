@@ -51,7 +51,8 @@ async def test_operations_say_when_the_server_is_away(
 ) -> None:
     watch.allowed += ["ERR_CONNECTION_REFUSED", "Failed to fetch", "htmx", "status of 50"]
     page = await signed_in(new_context, own_server, "admin@example.com")
-    await page.goto("/operations")
+    async with page.expect_response("**/operations/figures"):  # the page's script has been fetched by then
+        await page.goto("/operations")
     own_server.stop()
     await expect(page.get_by_text("Connection lost. Reconnecting.")).to_be_visible()
     await expect(page).to_have_url(f"{own_server.url}/operations")

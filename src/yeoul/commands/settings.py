@@ -65,6 +65,8 @@ def shown(value: object) -> Any:  # noqa: ANN401  (a setting, as JSON)
         return _without_password(value)
     if isinstance(value, list):
         return [shown(part) for part in value]
+    if isinstance(value, dict):
+        return {name: shown(part) for name, part in value.items()}
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 

@@ -200,4 +200,4 @@ def test_kinds_nobody_here_runs_are_not_read_through(queue: Queue) -> None:
     ).fetchone()
     assert rows is not None
     plan = rows["QUERY PLAN"][0]["Plan"]
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1000  # a look at each would be 5,000

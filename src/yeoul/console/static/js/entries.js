@@ -12,6 +12,7 @@ export function entries(main, signal) {
 
   /** Fills a list: `draw` gives {title, mark, facts, button, label, end} of one item. */
   function fill(name, items, draw, { add = false } = {}) {
+    if (!main.isConnected) return; // another page has taken its place, and is about to say so
     const list = part(main, name);
     const rows = items.map((item) => {
       const row = copyOf("entry");

@@ -23,9 +23,10 @@ CREATE TABLE playground_images (
     prompt_id uuid NOT NULL REFERENCES playground_prompts ON DELETE CASCADE,
     number    integer NOT NULL CHECK (number BETWEEN 1 AND 4),
     owner_id  uuid NOT NULL REFERENCES users ON DELETE CASCADE,
-    data      bytea STORAGE EXTERNAL NOT NULL,
+    data      bytea NOT NULL,
     PRIMARY KEY (prompt_id, number)
 );
+ALTER TABLE playground_images ALTER COLUMN data SET STORAGE EXTERNAL;
 CREATE INDEX playground_images_owner_id ON playground_images (owner_id);
 
 -- A name that moves from one version of a family to another, such as `production`.
