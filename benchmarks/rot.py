@@ -231,8 +231,23 @@ def second_database(urls: DatabaseUrls) -> DatabaseUrls:
     return DatabaseUrls(*named)
 
 
+def figures(took: dict[str, dict[str, list[float]]], other: str, one: str) -> bool:
+    """Prints the medians of one database beside another's; whether none is more than ``FLAT`` times as long."""
+    ratios = {name: median(times[one]) / median(times[other]) for name, times in took.items()}
+    table(
+        f"Medians in ms: {FEW} finished jobs, and {JOBS:,} of {DAYS} days ({TIMES * ROUNDS} times each)",
+        ["", other, one, "ratio", f"{one}, p95"],
+        [
+            [name, median(times[other]), median(times[one]), ratios[name], percentile(times[one], 0.95)]
+            for name, times in took.items()
+        ],
+    )
+    print()
+    return all([verdict(f"{name}, {one} / {other}", ratio, FLAT) for name, ratio in ratios.items()])
+
+
 async def main() -> bool:
-    """Fills, measures in turns, prunes, measures again; prints medians and ratios."""
+    """Fills, measures in turns, prunes, measures again; prints medians and ratios as they are known."""
     took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with folder() as path:
         async with postgres(path) as urls:
@@ -248,25 +263,12 @@ async def main() -> bool:
                 for turn in range(ROUNDS):
                     print(f"round {turn + 1} of {ROUNDS}", file=sys.stderr, flush=True)
                     await measure({"small": empty, "full": full}, took)
+                flat = figures(took, "small", "full")
                 seconds, days, jobs = await asyncio.to_thread(prune, full_urls.service)
+                print(f"\nPruned to {KEEP_DAYS} days: {days} days of events and {jobs:,} jobs in {seconds:.0f} s.")
                 for _ in range(ROUNDS):
                     await measure({"small beside pruned": empty, "pruned": full}, took)
-    rows: list[list[object]] = []
-    ratios: dict[str, float] = {}
-    for name in took["small"]:
-        first, after = median(took["small"][name]), median(took["full"][name])
-        again, pruned = median(took["small beside pruned"][name]), median(took["pruned"][name])
-        ratios[name] = after / first
-        ratios[f"{name}, pruned"] = pruned / again
-        rows.append([name, first, after, after / first, percentile(took["full"][name], 0.95), pruned, pruned / again])
-    table(
-        f"Medians in ms: {FEW} finished jobs, and {JOBS:,} of {DAYS} days ({TIMES * ROUNDS} times each)",
-        ["", "small", "full", "full / small", "full p95", "pruned", "pruned / small"],
-        rows,
-    )
-    print(f"\nPruned to {KEEP_DAYS} days: {days} days of events and {jobs:,} jobs in {seconds:.0f} s.\n")
-    met = [verdict(f"{name} / small database", ratio, FLAT) for name, ratio in ratios.items()]
-    return all(met)
+                return figures(took, "small beside pruned", "pruned") and flat
 
 
 if __name__ == "__main__":
