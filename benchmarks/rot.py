@@ -243,7 +243,8 @@ def figures(took: dict[str, dict[str, list[float]]], other: str, one: str) -> bo
         ],
     )
     print()
-    return all([verdict(f"{name}, {one} / {other}", ratio, FLAT) for name, ratio in ratios.items()])
+    met = [verdict(f"{name}, {one} / {other}", ratio, FLAT) for name, ratio in ratios.items()]
+    return all(met)
 
 
 async def main() -> bool:
