@@ -12,8 +12,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -56,13 +56,14 @@ def _address(child: "subprocess.Popen[str]") -> str:
     raise RuntimeError("the server did not start")
 
 
-async def user(url: str) -> httpx.AsyncClient:
+@asynccontextmanager
+async def user(url: str) -> AsyncGenerator[httpx.AsyncClient]:
     """Somebody who is signed in."""
-    client = httpx.AsyncClient(base_url=url, timeout=60)
-    body = {"email": f"{uuid4()}@example.com", "password": "a long passphrase"}
-    token = (await client.post("/api/auth/register", json=body)).raise_for_status().json()["access_token"]
-    client.headers["Authorization"] = f"Bearer {token}"
-    return client
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        body = {"email": f"{uuid4()}@example.com", "password": "a long passphrase"}
+        token = (await client.post("/api/auth/register", json=body)).raise_for_status().json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
 
 
 async def first_token(client: httpx.AsyncClient) -> float:
@@ -105,7 +106,7 @@ async def main() -> bool:
     beside: list[float] = []
     running = 0
     with folder() as path, served(path) as url:
-        async with await user(url) as mina, await user(url) as other:
+        async with user(url) as mina, user(url) as other:
             await first_token(mina)
             for _ in range(ROUNDS):
                 alone += [await first_token(mina) for _ in range(TIMES)]
