@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode
 
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, FilePayload, Page, expect
 
 from tests.e2e.conftest import IN_BROWSER, NewContext, Server, Watch
 from tests.e2e.playground import choose, column, ended, execute, over, prompt, run, text_of
@@ -14,6 +14,10 @@ from tests.e2e.playground import choose, column, ended, execute, over, prompt, r
 pytestmark = IN_BROWSER
 
 PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+
+
+def _file(name: str, media_type: str, data: bytes) -> FilePayload:
+    return FilePayload(name=name, mimeType=media_type, buffer=data)
 
 
 async def test_variables_make_a_table_of_cases_that_answers_are_checked_against(page: Page) -> None:
@@ -57,8 +61,8 @@ async def test_cases_come_from_a_spreadsheet_or_a_file(page: Page) -> None:
     }""")
     await expect(page.get_by_label("b of case 1")).to_have_value("y")
     await expect(page.get_by_label("a of case 2")).to_have_value("two\nlines")
-    file = {"name": "cases.csv", "mimeType": "text/csv", "buffer": "b;a\n여울;1\n물;2\n강;3\n".encode()}
-    await page.locator('[data-part="cases-file"]').set_input_files([file])  # type: ignore[list-item]  # one of its forms
+    file = _file("cases.csv", "text/csv", "b;a\n여울;1\n물;2\n강;3\n".encode())
+    await page.locator('[data-part="cases-file"]').set_input_files([file])
     await expect(page.get_by_text("3 cases from cases.csv")).to_be_visible()
     await expect(page.get_by_label("b of case 3")).to_have_value("강")
     await expect(page.get_by_label("a of case 3")).to_have_value("3")
@@ -72,8 +76,8 @@ async def test_a_file_that_does_not_fit_is_told(page: Page, watch: Watch) -> Non
     await prompt(page).fill("{{a}}")
     await expect(page.get_by_label("a of case 1")).to_be_visible()
     for content, words in ((b"a,b\n1\n", "Row 2 has 1 cells"), (b"c\n1\n", "The file has no column a.")):
-        file = {"name": "cases.csv", "mimeType": "text/csv", "buffer": content}
-        await page.locator('[data-part="cases-file"]').set_input_files([file])  # type: ignore[list-item]
+        file = _file("cases.csv", "text/csv", content)
+        await page.locator('[data-part="cases-file"]').set_input_files([file])
         await expect(page.get_by_text(words)).to_be_visible()
 
 
@@ -143,9 +147,8 @@ async def test_a_changed_prompt_is_the_next_version_with_labels_and_differences(
 
 
 async def test_earlier_prompts_are_searched_opened_repeated_and_deleted(page: Page, server: Server) -> None:
-    for n in range(21):
-        started = await execute(page.context, server, user_prompt=f"prompt number {n}")
-    await over(page.context, started)
+    started = [await execute(page.context, server, user_prompt=f"prompt number {n}") for n in range(21)]
+    await over(page.context, started[-1])
     await page.goto("/playground")
     rows = page.locator('[data-part="prompts"] .job')
     await expect(rows).to_have_count(20)
@@ -214,11 +217,8 @@ async def test_a_prompt_becomes_a_program_and_its_answers_files(page: Page, serv
 async def test_images_go_with_the_prompt_and_stay_with_it(page: Page) -> None:
     await page.goto("/playground")
     await page.get_by_role("button", name="Images", exact=True).click()
-    files = [
-        {"name": "a.png", "mimeType": "image/png", "buffer": PIXEL},
-        {"name": "b.txt", "mimeType": "text/plain", "buffer": b"x"},
-    ]
-    await page.locator('[data-part="images-file"]').set_input_files(files)  # type: ignore[arg-type]
+    files = [_file("a.png", "image/png", PIXEL), _file("b.txt", "text/plain", b"x")]
+    await page.locator('[data-part="images-file"]').set_input_files(files)
     await expect(page.get_by_text("b.txt is no PNG, JPEG, WebP or GIF.")).to_be_visible()
     await expect(page.get_by_role("img", name="a.png")).to_be_visible()
     await run(page, "what is it", "fake/echo")
