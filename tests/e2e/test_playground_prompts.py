@@ -16,6 +16,10 @@ pytestmark = IN_BROWSER
 PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
+def _file(name: str, media_type: str, data: bytes) -> FilePayload:
+    return FilePayload(name=name, mimeType=media_type, buffer=data)
+
+
 async def test_variables_make_a_table_of_cases_that_answers_are_checked_against(page: Page) -> None:
     await page.goto("/playground")
     await choose(page, "fake/echo")
@@ -57,7 +61,7 @@ async def test_cases_come_from_a_spreadsheet_or_a_file(page: Page) -> None:
     }""")
     await expect(page.get_by_label("b of case 1")).to_have_value("y")
     await expect(page.get_by_label("a of case 2")).to_have_value("two\nlines")
-    file: FilePayload = {"name": "cases.csv", "mimeType": "text/csv", "buffer": "b;a\n여울;1\n물;2\n강;3\n".encode()}
+    file = _file("cases.csv", "text/csv", "b;a\n여울;1\n물;2\n강;3\n".encode())
     await page.locator('[data-part="cases-file"]').set_input_files([file])
     await expect(page.get_by_text("3 cases from cases.csv")).to_be_visible()
     await expect(page.get_by_label("b of case 3")).to_have_value("강")
@@ -72,7 +76,7 @@ async def test_a_file_that_does_not_fit_is_told(page: Page, watch: Watch) -> Non
     await prompt(page).fill("{{a}}")
     await expect(page.get_by_label("a of case 1")).to_be_visible()
     for content, words in ((b"a,b\n1\n", "Row 2 has 1 cells"), (b"c\n1\n", "The file has no column a.")):
-        file: FilePayload = {"name": "cases.csv", "mimeType": "text/csv", "buffer": content}
+        file = _file("cases.csv", "text/csv", content)
         await page.locator('[data-part="cases-file"]').set_input_files([file])
         await expect(page.get_by_text(words)).to_be_visible()
 
@@ -213,11 +217,8 @@ async def test_a_prompt_becomes_a_program_and_its_answers_files(page: Page, serv
 async def test_images_go_with_the_prompt_and_stay_with_it(page: Page) -> None:
     await page.goto("/playground")
     await page.get_by_role("button", name="Images", exact=True).click()
-    files = [
-        {"name": "a.png", "mimeType": "image/png", "buffer": PIXEL},
-        {"name": "b.txt", "mimeType": "text/plain", "buffer": b"x"},
-    ]
-    await page.locator('[data-part="images-file"]').set_input_files(files)  # type: ignore[arg-type]
+    files = [_file("a.png", "image/png", PIXEL), _file("b.txt", "text/plain", b"x")]
+    await page.locator('[data-part="images-file"]').set_input_files(files)
     await expect(page.get_by_text("b.txt is no PNG, JPEG, WebP or GIF.")).to_be_visible()
     await expect(page.get_by_role("img", name="a.png")).to_be_visible()
     await run(page, "what is it", "fake/echo")

@@ -29,7 +29,7 @@ export class Code {
 
   async #read() {
     const mine = (this.#turn += 1);
-    const [language, client] = this.#dialog.querySelector("[name=pg-language]:checked").value.split("/");
+    const [language, client] = this.#dialog.querySelector("[name=pg-language]:checked").value.split(" ");
     const query = new URLSearchParams({ language, target: field(this.#dialog, "target").value, model: field(this.#dialog, "model").value, ...(client ? { client } : {}) });
     const error = field(this.#dialog, "error");
     try {

@@ -77,6 +77,7 @@ export class Editor {
    */
   open(prompt = null, execution = null, { drafts = true } = {}) {
     this.#of = prompt;
+    if (!drafts) forget();
     const { elements } = this.#form;
     const early = drafts && !prompt ? { system_prompt: elements.system_prompt.value, user_prompt: elements.user_prompt.value } : {};
     const draft = early.system_prompt || early.user_prompt ? early : drafts ? kept(prompt?.id) : null;
@@ -90,7 +91,7 @@ export class Editor {
     for (const name of FIELDS) mark(this.#form, name, null);
     show(part(this.#main, "submit-error"), false);
     this.#changed({ keeping: false });
-    if (draft || prompt) this.#panels.openUsed();
+    if (draft) this.#panels.openUsed();
     for (const element of [elements.system_prompt, elements.user_prompt, elements.iterations, this.#form.querySelector("[type=submit]")]) element.disabled = false;
   }
 
@@ -106,7 +107,7 @@ export class Editor {
     const texts = [elements.system_prompt.value, elements.user_prompt.value];
     const had = this.#cases.names.length;
     this.#cases.names = variablesOf(...texts, ...this.#checks.texts);
-    if (!had && this.#cases.names.length) this.#panels.open("cases");
+    if (keeping && !had && this.#cases.names.length) this.#panels.open("cases");
     noteTaken(this.#form, this.picker.chosen);
     noteCapable("schema", elements.response_schema.value.trim() !== "", this.picker.chosen.filter((model) => !model.capabilities.includes("json_schema")));
     noteCapable("images", this.#images.count > 0, this.picker.chosen.filter((model) => !model.capabilities.includes("images")));

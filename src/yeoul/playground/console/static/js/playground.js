@@ -52,6 +52,13 @@ export function mount(main, signal) {
     for (const link of part(main, "export").querySelectorAll("a")) link.href = `/api/prompts/${shown.run.id}/export?format=${link.dataset.format}`;
   };
 
+  /** Puts answers that begin in the lower half of the screen, or below it, at its top. */
+  const toAnswers = () => {
+    const root = part(main, "run");
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (root.getBoundingClientRect().top > innerHeight / 2) root.scrollIntoView({ block: "start", behavior: still ? "instant" : "smooth" });
+  };
+
   /** Shows an execution (or a prompt's latest); `fresh`: it has just begun, by the prompt as it stands. */
   function openRun(id, { fresh = false } = {}) {
     view("run");
@@ -73,8 +80,7 @@ export function mount(main, signal) {
     go(`/playground/${id}`);
     editor.fold();
     part(main, "run").querySelector("h2").focus({ preventScroll: true });
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    part(main, "run").scrollIntoView({ block: "start", behavior: still ? "instant" : "smooth" });
+    toAnswers();
   }
 
   const openNew = () => {

@@ -40,7 +40,7 @@ function checks(all) {
 function numbersOf({ board, name = (model) => model }) {
   const known = new Map(board.statistics.map((one) => [one.model, one]));
   const count = board.lanes.size / board.execution.models.length;
-  return board.execution.models.map((model) => ({ ...NOTHING, count, ...known.get(model), model: name(model), of: model }));
+  return board.execution.models.map((model) => ({ ...NOTHING, ...known.get(model), count, model: name(model), of: model }));
 }
 
 /** Draws them into a section, of one board or of several, each with a name for its models; hides them where a single answer says it all. */
