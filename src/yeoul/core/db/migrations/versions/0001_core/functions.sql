@@ -120,52 +120,41 @@ END $$;
 CREATE TRIGGER jobs_inserted AFTER INSERT ON jobs REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION jobs_inserted();
 
--- The event of a job's new status.
-CREATE FUNCTION job_event_type(status text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE status WHEN 'running' THEN 'started' WHEN 'queued' THEN 'retrying' ELSE status END
-$$;
-CREATE FUNCTION job_event(j jobs) RETURNS json LANGUAGE sql STABLE AS $$
-    SELECT CASE j.status
-        WHEN 'running'   THEN json_build_object('attempt', j.attempt)
-        WHEN 'queued'    THEN json_build_object(
-            'attempt', j.attempt + 1,
-            'void_after', coalesce((SELECT max(s.seq_end) FROM yeoul.steps s WHERE s.job_id = j.id), 0),
-            'in_seconds', round(greatest(extract(epoch FROM j.run_at - now()), 0)::numeric, 3),
-            'error', j.error)
-        WHEN 'succeeded' THEN json_build_object('output', j.output)
-        WHEN 'failed'    THEN json_build_object('error', j.error)
-        ELSE json_build_object()
-    END
-$$;
-
 CREATE FUNCTION jobs_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     many integer := (SELECT count(*) FROM new_rows);
     one  jobs;
-    was  jobs;
 BEGIN
     IF many = 0 THEN
         RETURN NULL;  -- a claim that found nothing
-    ELSIF many = 1 THEN  -- the usual case, without joins and arrays
-        SELECT * INTO one FROM new_rows;
-        SELECT * INTO was FROM old_rows;
-        IF one.status <> was.status THEN
+    ELSIF many = 1 THEN
+        SELECT n.* INTO one FROM new_rows n, old_rows o WHERE n.status = 'running' AND o.status = 'queued';
+        IF FOUND THEN  -- a claim of one job: somebody waits for it, so without joins and arrays
             INSERT INTO events (stream_id, seq, type, data)
             VALUES (one.id, coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = one.id), 0) + 1,
-                    job_event_type(one.status),
-                    CASE one.status WHEN 'running' THEN json_build_object('attempt', one.attempt) ELSE job_event(one) END);
-        END IF;
-        IF one.status <> was.status OR one.cancel_requested <> was.cancel_requested THEN
+                    'started', json_build_object('attempt', one.attempt));
             PERFORM append_to_topics(ARRAY['user:' || one.owner_id], ARRAY[one.owner_id], ARRAY['job'],
                                      ARRAY[job_summary(one)]);
+            RETURN NULL;
         END IF;
-        RETURN NULL;
     END IF;
     INSERT INTO events (stream_id, seq, type, data)
-    SELECT n.id, coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = n.id), 0) + 1,
-           job_event_type(n.status), job_event(n::jobs)
+    SELECT n.id,
+           coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = n.id), 0) + 1,
+           CASE n.status WHEN 'running' THEN 'started' WHEN 'queued' THEN 'retrying' ELSE n.status END,
+           CASE n.status
+               WHEN 'running'   THEN json_build_object('attempt', n.attempt)
+               WHEN 'queued'    THEN json_build_object(
+                   'attempt', n.attempt + 1,
+                   'void_after', coalesce((SELECT max(s.seq_end) FROM steps s WHERE s.job_id = n.id), 0),
+                   'in_seconds', round(greatest(extract(epoch FROM n.run_at - now()), 0)::numeric, 3),
+                   'error', n.error)
+               WHEN 'succeeded' THEN json_build_object('output', n.output)
+               WHEN 'failed'    THEN json_build_object('error', n.error)
+               ELSE json_build_object()
+           END
     FROM new_rows n JOIN old_rows o ON o.id = n.id
     WHERE n.status <> o.status;
 
