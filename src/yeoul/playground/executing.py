@@ -12,6 +12,7 @@ from yeoul.core.base.ids import new_id
 from yeoul.core.jobs import idempotency
 from yeoul.core.jobs import repository as jobs
 from yeoul.core.llm.images import Image
+from yeoul.core.llm.own_keys import Held
 from yeoul.core.llm.schemas import CompletionRequest, Parameters
 from yeoul.core.runtime import submit
 from yeoul.core.runtime.services import Services
@@ -27,15 +28,23 @@ KIND = "playground.iteration"
 
 
 async def execute(
-    session: AsyncSession, services: Services, owner_id: UUID, given: Execute, key: idempotency.Request | None
+    session: AsyncSession,
+    services: Services,
+    owner_id: UUID,
+    given: Execute,
+    key: idempotency.Request | None,
+    held: Held,
 ) -> tuple[Started, bool]:
-    """Creates a prompt and its first execution; also whether an earlier request with this key had done so."""
+    """Creates a prompt and its first execution; also whether an earlier request with this key had done so.
+
+    ``held``: the providers they may ask with keys of their own.
+    """
     if (known := await _replayed(session, key)) is not None:
         return known, True
     models = routed(
-        services, given.models or [given.selected_model], given.parameters, given.response_schema, given.images
+        services, held, given.models or [given.selected_model], given.parameters, given.response_schema, given.images
     )
-    checks = [_judged(services, check) for check in given.checks]
+    checks = [_judged(services, held, check) for check in given.checks]
     selected = models[0] if given.models else given.selected_model
     prompt = await prompts.make(session, owner_id, given, selected)
     cases = json.clean(given.cases or [])
@@ -57,7 +66,12 @@ async def execute(
 
 
 async def replay(
-    session: AsyncSession, services: Services, owner_id: UUID, either: UUID, key: idempotency.Request | None
+    session: AsyncSession,
+    services: Services,
+    owner_id: UUID,
+    either: UUID,
+    key: idempotency.Request | None,
+    held: Held,
 ) -> tuple[Started, bool]:
     """Executes a prompt again, exactly as an execution of it was: models, cases, checks, limits and all."""
     if (known := await _replayed(session, key)) is not None:
@@ -68,9 +82,9 @@ async def replay(
         raise PromptNotFound
     images = await repository.pictures(session, prompt)
     parameters = Parameters.model_validate(prompt.parameters)
-    routed(services, before.models, parameters, prompt.response_schema, images)
+    routed(services, held, before.models, parameters, prompt.response_schema, images)
     for check in CHECKS.validate_python(before.checks):
-        _judged(services, check)
+        _judged(services, held, check)
     same = (
         "iterations", "models", "case_count", "checks", "concurrency", "timeout_seconds", "max_cost_usd", "stream",
     )  # fmt: skip
@@ -82,6 +96,7 @@ async def replay(
 
 def routed(
     services: Services,
+    held: Held,
     models: Sequence[str],
     parameters: Parameters,
     response_schema: dict[str, Any] | None,
@@ -92,7 +107,8 @@ def routed(
     A ``ModelError`` too for one that reads no such images, or cannot keep to a schema.
     """
     asked = [CompletionRequest.ask("?", model=one, response_schema=response_schema, images=images) for one in models]
-    routes = {route.id: route for route in map(services.gateway.check, asked)}
+    found = (services.gateway.check(one, _key(services, held, one.model)) for one in asked)
+    routes = {route.id: route for route in found}
     errors = []
     for route, name in product(routes.values(), parameters.model_dump(exclude_none=True)):
         honoured = route.provider.honours(route.model)
@@ -104,11 +120,17 @@ def routed(
     return list(routes)
 
 
-def _judged(services: Services, check: Check) -> Check:
+def _key(services: Services, held: Held, model: str) -> str | None:
+    """Stands for the key of their own that the job will ask with, where they hold one: here nobody is asked."""
+    provider = services.gateway.provider(model)
+    return "theirs" if provider is not None and provider.name in held.own else None
+
+
+def _judged(services: Services, held: Held, check: Check) -> Check:
     """The same check, of a judge with the full id of its model. Raises a ``ModelError``."""
     if not isinstance(check, JudgeCheck):
         return check
-    return check.model_copy(update={"model": services.gateway.route(check.model).id})
+    return check.model_copy(update={"model": services.gateway.route(check.model, _key(services, held, check.model)).id})
 
 
 async def _begin(

@@ -50,8 +50,9 @@ async def execute(
 ) -> Started:
     """Executes a new prompt: prompt, execution and all its jobs are there when this answers, or none."""
     key = await _key(request, principal, idempotency_key)
+    held = await services.keys.held(principal.user_id)
     async with services.database.as_user(principal.user_id, role=principal.role) as session:
-        started, again = await executing.execute(session, services, principal.user_id, body, key)
+        started, again = await executing.execute(session, services, principal.user_id, body, key, held)
     return _located(response, started, again=again)
 
 
@@ -69,8 +70,9 @@ async def execute_again(
     Give an execution's id to repeat that one rather than the latest.
     """
     key = await _key(request, principal, idempotency_key)
+    held = await services.keys.held(principal.user_id)
     async with services.database.as_user(principal.user_id, role=principal.role) as session:
-        started, again = await executing.replay(session, services, principal.user_id, prompt_id, key)
+        started, again = await executing.replay(session, services, principal.user_id, prompt_id, key, held)
     return _located(response, started, again=again)
 
 
