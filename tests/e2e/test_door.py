@@ -82,8 +82,8 @@ async def test_a_taken_email_is_told(server: Server, new_context: NewContext, wa
 
 async def test_signing_out_ends_every_tab(server: Server, page: Page) -> None:
     other = await page.context.new_page()
-    await other.goto("/jobs")
-    await expect(other.get_by_role("heading", name="Jobs")).to_be_visible()
+    async with other.expect_response("**/api/jobs?limit=20"):  # its script listens by then
+        await other.goto("/jobs")
     await page.goto("/settings")
     await page.get_by_role("button", name="Sign out", exact=True).click()
     for tab in (page, other):

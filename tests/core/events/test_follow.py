@@ -14,6 +14,8 @@ from tests.core.events.reading import Reader
 from yeoul.core.events.hub import EventHub
 
 TERMINAL = {"succeeded", "failed"}
+ATTEMPTS = 4
+"""As many as a job has: a script that fails more often is not told to its end."""
 
 STEPS = st.lists(
     st.one_of(
@@ -24,7 +26,7 @@ STEPS = st.lists(
         st.just({"do": "fail"}),
     ),
     max_size=40,
-)
+).filter(lambda steps: sum(step["do"] == "fail" for step in steps) < ATTEMPTS)
 SCRIPTS = st.fixed_dictionaries({"steps": STEPS, "ends": st.sampled_from(["well", "badly"])})
 CUTS = st.lists(st.lists(st.integers(1, 1500), max_size=12), min_size=3, max_size=3)
 PAUSES = st.lists(st.sampled_from([0, 0, 0.005, 0.05]), min_size=3, max_size=3)
@@ -101,6 +103,8 @@ async def test_over_the_hub(
         async with hub.subscribe(job_id, after) as subscription:
             async for batch in subscription.batches():
                 for event in batch:
+                    if event.seq is None:
+                        continue  # its place in the queue, for who happens to watch
                     said.append((event.seq, event.type, event.data))
                     if len(said) == most:
                         return said
