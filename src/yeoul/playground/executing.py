@@ -121,9 +121,9 @@ def routed(
 
 
 def _key(services: Services, held: Held, model: str) -> str | None:
-    """Stands for the key of their own that the job will ask with, where they hold one: here nobody is asked."""
+    """Stands for the key of their own that the job will ask with, where they hold one."""
     provider = services.gateway.provider(model)
-    return "theirs" if provider is not None and provider.name in held.own else None
+    return None if provider is None else held.key_of(provider.name)
 
 
 def _judged(services: Services, held: Held, check: Check) -> Check:

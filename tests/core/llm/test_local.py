@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -180,8 +178,9 @@ async def test_a_killed_process_is_started_again(gateway: Gateway, server: Local
     first = await server.address()
     pid = server.pid
     assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    psutil.Process(pid).wait(5)
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(5)
     async with asyncio.timeout(5):
         while await server.address() == first:  # until the loop has heard of it
             await asyncio.to_thread(time.sleep, 0.01)

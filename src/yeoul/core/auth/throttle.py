@@ -32,26 +32,13 @@ def address_subject(address: str) -> str:
 
 async def require_registrations(session: AsyncSession, subject: str, quota: int) -> None:
     """Raises ``RateLimited`` when the address has made as many accounts as one may."""
-    wait = await repository.seconds_until_allowed(session, [subject], quota, WINDOW)
-    if wait > 0:
-        minutes = max(round(wait / 60), 1)
-        raise RateLimited(
-            f"Too many new accounts from this address. Try again in {minutes} min.",
-            policy=Policy("register", quota, int(WINDOW.total_seconds())),
-            retry_after=wait,
-        )
+    await _require(session, [subject], quota, "register", "Too many new accounts from this address.")
 
 
 async def require_quota(session: AsyncSession, subjects: Sequence[str], quota: int) -> None:
     """Raises ``RateLimited`` when the account or the address has used up its failures."""
-    wait = await repository.seconds_until_allowed(session, subjects, quota, WINDOW)
-    if wait > 0:
-        minutes = max(round(wait / 60), 1)
-        raise RateLimited(
-            f"Too many failed sign-ins for this account or from this address. Try again in {minutes} min.",
-            policy=Policy("sign-in", quota, int(WINDOW.total_seconds())),
-            retry_after=wait,
-        )
+    words = "Too many failed sign-ins for this account or from this address."
+    await _require(session, subjects, quota, "sign-in", words)
 
 
 async def reserve_key_try(session: AsyncSession, owner: str, address: str, quota: int) -> Sequence[int]:
@@ -62,12 +49,16 @@ async def reserve_key_try(session: AsyncSession, owner: str, address: str, quota
     """
     subjects = [f"provider-key:{owner}", "provider-key:" + address_subject(address)]
     await repository.lock_subjects(session, subjects)  # of many tries made at once, no more than the quota are made
+    words = "Providers refused too many keys from this account or address."
+    await _require(session, subjects, quota, "provider-key", words)
+    return await repository.add_attempt(session, subjects, WINDOW)
+
+
+async def _require(session: AsyncSession, subjects: Sequence[str], quota: int, name: str, words: str) -> None:
     wait = await repository.seconds_until_allowed(session, subjects, quota, WINDOW)
     if wait > 0:
-        minutes = max(round(wait / 60), 1)
         raise RateLimited(
-            f"Providers refused too many keys from this account or address. Try again in {minutes} min.",
-            policy=Policy("provider-key", quota, int(WINDOW.total_seconds())),
+            f"{words} Try again in {max(round(wait / 60), 1)} min.",
+            policy=Policy(name, quota, int(WINDOW.total_seconds())),
             retry_after=wait,
         )
-    return await repository.add_attempt(session, subjects, WINDOW)

@@ -177,7 +177,7 @@ class Catalogue:
         elif facts is not None and facts.input is not None and (facts.output is not None or model.embeds):
             price = Prices(input=facts.input, output=facts.output or Decimal(0))
         own = provider.key_field is not None and provider.name in held.own
-        reason = provider.lacks(model, provider.with_key(self._settings, "theirs" if own else None))
+        reason = provider.lacks(model, provider.with_key(self._settings, held.key_of(provider.name)))
         if held.required and not own and provider.key_field is not None and not provider.key_optional:
             reason = own_key_needed(provider)
         model_id = f"{provider.name}/{model.name}"

@@ -22,6 +22,10 @@ class Held:
     own: frozenset[str] = frozenset()
     required: bool = False
 
+    def key_of(self, provider: str) -> str | None:
+        """What stands for their own key where nobody is asked with it; null: they have none of this provider."""
+        return "theirs" if provider in self.own else None
+
 
 class KeySource(Protocol):
     """Knows whose key a call uses."""

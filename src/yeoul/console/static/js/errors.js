@@ -103,6 +103,16 @@ export function tell(box, error, ...buttons) {
   box.hidden = false;
 }
 
+/** Does something, and shows in a notice what goes wrong; nothing once `signal` has ended. */
+export async function trying(box, signal, work) {
+  box.hidden = true;
+  try {
+    await work();
+  } catch (error) {
+    if (!signal.aborted) tell(box, error);
+  }
+}
+
 /** The form field an error points at: the last name in its path that the form has. */
 export function fieldErrors(error, names) {
   const found = new Map();

@@ -3,16 +3,18 @@
 import { call, get, post, Problem } from "../../../js/api.js";
 import { copyText } from "../../../js/clipboard.js";
 import { action, field, part, say, show } from "../../../js/dom.js";
-import { tell } from "../../../js/errors.js";
+import { trying } from "../../../js/errors.js";
 import { t } from "../../../js/i18n.js";
 import { confirmed, toast } from "../../../js/toast.js";
 
 export class Share {
   #dialog;
   #id = null;
+  #signal;
 
   constructor(main, signal) {
     this.#dialog = part(main, "share-dialog");
+    this.#signal = signal;
     const listen = { signal };
     const link = field(this.#dialog, "link");
     link.addEventListener("focus", () => link.select(), listen);
@@ -61,13 +63,7 @@ export class Share {
     toast(t("The link no longer works"));
   }
 
-  async #try(work) {
-    const box = field(this.#dialog, "error");
-    show(box, false);
-    try {
-      await work();
-    } catch (error) {
-      tell(box, error);
-    }
+  #try(work) {
+    return trying(field(this.#dialog, "error"), this.#signal, work);
   }
 }

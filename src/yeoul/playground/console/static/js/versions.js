@@ -2,7 +2,7 @@
 
 import { call, get } from "../../../js/api.js";
 import { action, field, make, part, show } from "../../../js/dom.js";
-import { tell } from "../../../js/errors.js";
+import { trying } from "../../../js/errors.js";
 import { ago, moment, number } from "../../../js/format.js";
 import { t, tn } from "../../../js/i18n.js";
 import { drawDiff } from "./diff.js";
@@ -91,13 +91,7 @@ export class Versions {
     box.scrollIntoView({ block: "nearest" });
   }
 
-  async #try(work) {
-    const box = field(this.#dialog, "error");
-    show(box, false);
-    try {
-      await work();
-    } catch (error) {
-      if (!this.#signal.aborted) tell(box, error);
-    }
+  #try(work) {
+    return trying(field(this.#dialog, "error"), this.#signal, work);
   }
 }
