@@ -20,7 +20,8 @@ from yeoul.core.llm.errors import ModelHeld
 from yeoul.core.llm.gateway import Gateway
 from yeoul.core.llm.limits import Ask, Limiter, Size
 from yeoul.core.llm.schemas import CompletionRequest, EmbeddingRequest, Parameters
-from yeoul.settings import ModelLimit, Settings
+from yeoul.setting_types import ModelLimit
+from yeoul.settings import Settings
 
 MODEL = "fake/echo"
 START = datetime(2026, 1, 1, tzinfo=UTC)

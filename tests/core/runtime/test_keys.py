@@ -15,7 +15,8 @@ from tests.core.provider_keys.conftest import BAD, JUNS, MINAS, OURS, key_of, se
 from yeoul.core.runtime.keys import Keys
 from yeoul.core.vault.cipher import Cipher
 from yeoul.core.vault.service import Vault
-from yeoul.settings import ModelLimit, Settings
+from yeoul.setting_types import ModelLimit
+from yeoul.settings import Settings
 
 __all__ = ["settings", "vendor"]
 

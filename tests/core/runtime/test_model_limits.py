@@ -20,7 +20,8 @@ from yeoul.core.llm.gateway import Gateway, Retry
 from yeoul.core.llm.limits import Limiter
 from yeoul.core.runtime.services import DatabaseUrls, Services
 from yeoul.core.runtime.submit import submit
-from yeoul.settings import ModelLimit, Settings
+from yeoul.setting_types import ModelLimit
+from yeoul.settings import Settings
 
 MODEL = Compatible.model
 

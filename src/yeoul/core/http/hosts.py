@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from yeoul.core.base.errors import YeoulError
 from yeoul.core.http import problems
-from yeoul.settings import Settings, is_loopback
+from yeoul.setting_types import is_loopback
+from yeoul.settings import Settings
 
 _ALWAYS = frozenset({"/health", "/up", "/ready"})
 """What a balancer or a container asks, by whatever name: it tells nothing worth a name."""

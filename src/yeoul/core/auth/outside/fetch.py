@@ -16,7 +16,7 @@ import httpx
 import structlog
 
 from yeoul.core.auth.errors import ProviderUnavailable
-from yeoul.settings import is_loopback
+from yeoul.setting_types import is_loopback
 
 SECONDS = 5.0
 MAX_BYTES = 262_144

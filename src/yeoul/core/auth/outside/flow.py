@@ -27,7 +27,7 @@ from yeoul.core.auth.outside.fetch import fetch, is_safe
 from yeoul.core.auth.outside.issuer import LEEWAY, Claims, Issuer, Outsider, unverified_header
 from yeoul.core.auth.outside.schemas import Returned
 from yeoul.core.auth.outside.ticket import Ticket
-from yeoul.settings import OidcProvider
+from yeoul.setting_types import OidcProvider
 
 _OK = 200
 

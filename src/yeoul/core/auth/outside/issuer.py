@@ -17,7 +17,7 @@ from yeoul.core.auth.errors import OutsideTokenExpired, OutsideTokenInvalid, Pro
 from yeoul.core.auth.outside.fetch import document, is_safe
 from yeoul.core.auth.outside.kept import Kept
 from yeoul.core.auth.schemas import normalise_email, plain_name
-from yeoul.settings import EmailTrust
+from yeoul.setting_types import EmailTrust
 
 DEFAULT_ALGORITHMS: Final = ("RS256", "ES256")
 LEEWAY = timedelta(seconds=10)
