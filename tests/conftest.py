@@ -43,9 +43,12 @@ MEMORY_BYTES = 6 << 30
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
-# A shell ignores Ctrl-C for what it runs in the background, and so would every process that tests start.
+# A shell ignores Ctrl-C for what it runs in the background, and nohup the end of the terminal: so would every process
+# that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -110,8 +110,8 @@ class Queue:
     ) -> list[Claimed]:
         """Claims; without limits unless they are given."""
         arguments = {
-            "worker": worker, "slots": slots, "kinds": list(kinds), "owner_share": share, "owner_limit": owner_limit,
-            "kind_limits": json.dumps(kind_limits or {}),
+            "worker": str(worker), "slots": slots, "kinds": ",".join(kinds), "owner_share": share,
+            "owner_limit": owner_limit, "kind_limits": json.dumps(kind_limits or {}),
         }  # fmt: skip
         rows = self.service.execute(queries.CLAIM, arguments).fetchall()
         return [Claimed(row["id"], row["owner_id"], row["epoch"], row["attempt"], row["last_seq"]) for row in rows]

@@ -61,8 +61,8 @@ class Worker:
             self._kinds = sorted({*self._kinds, *(kind.name for kind in services.kinds if kind.everywhere)})
         self._kinds = self._kinds or services.kinds.names()
         self._claim_arguments = {
-            "worker": self.id,
-            "kinds": self._kinds,
+            "worker": str(self.id),
+            "kinds": ",".join(self._kinds),
             "owner_share": services.settings.user_share,
             "owner_limit": services.settings.max_running_per_user,
             "kind_limits": json.dumps(services.settings.max_running_per_kind),

@@ -124,21 +124,22 @@ CREATE FUNCTION jobs_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    many integer := (SELECT count(*) FROM new_rows);
-    one  jobs;
+    one   jobs;
+    topic uuid;
+    last  bigint;
 BEGIN
-    IF many = 0 THEN
-        RETURN NULL;  -- a claim that found nothing
-    ELSIF many = 1 THEN
-        SELECT n.* INTO one FROM new_rows n, old_rows o WHERE n.status = 'running' AND o.status = 'queued';
-        IF FOUND THEN  -- a claim of one job: somebody waits for it, so without joins and arrays
-            INSERT INTO events (stream_id, seq, type, data)
-            VALUES (one.id, coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = one.id), 0) + 1,
-                    'started', json_build_object('attempt', one.attempt));
-            PERFORM append_to_topics(ARRAY['user:' || one.owner_id], ARRAY[one.owner_id], ARRAY['job'],
-                                     ARRAY[job_summary(one)]);
-            RETURN NULL;
-        END IF;
+    SELECT n.* INTO one FROM new_rows n, old_rows o
+    WHERE n.status = 'running' AND o.status = 'queued' AND (SELECT count(*) FROM new_rows) = 1;
+    IF FOUND THEN  -- a claim of one job: somebody waits for it, so without joins and arrays
+        UPDATE streams s SET last_seq = s.last_seq + 1 WHERE s.topic = 'user:' || one.owner_id
+        RETURNING s.id, s.last_seq INTO topic, last;
+    END IF;
+    IF FOUND THEN
+        INSERT INTO events (stream_id, seq, type, data)
+        VALUES (one.id, coalesce((SELECT max(e.seq) FROM events e WHERE e.stream_id = one.id), 0) + 1,
+                'started', json_build_object('attempt', one.attempt)),
+               (topic, last, 'job', job_summary(one));
+        RETURN NULL;
     END IF;
     INSERT INTO events (stream_id, seq, type, data)
     SELECT n.id,
@@ -369,8 +370,8 @@ CREATE SEQUENCE claim_turns CYCLE;
 -- most `p_owner_share` of all workers' slots, and at most `p_owner_limit` jobs (null: any number).
 --
 -- Claims take turns, by an advisory lock: otherwise two would count the same running jobs, and both exceed a limit. It
--- costs nothing while nobody else claims, and with nothing ready it is not taken. `last_seq` is read by a statement of its
--- own: inside the UPDATE's snapshot it would be stale.
+-- costs nothing while nobody else claims, and with nothing ready nobody waits for it. `last_seq` is read by a statement of
+-- its own: inside the UPDATE's snapshot it would be stale. A single ready job, for which somebody waits, goes a short way.
 CREATE FUNCTION claim_jobs(p_worker uuid, p_slots integer, p_kinds text[], p_owner_share double precision DEFAULT 1,
                            p_owner_limit integer DEFAULT NULL, p_kind_limits jsonb DEFAULT '{}')
 RETURNS TABLE (id uuid, kind text, owner_id uuid, root_id uuid, input jsonb, attempt integer, max_attempts integer,
@@ -384,22 +385,29 @@ DECLARE
     owner_limit integer := p_owner_limit;
     chosen      uuid[];
     overdue     uuid[] := '{}';
+    front       text;
+    turn        boolean := false;
     candidate   jobs;
+    one         jobs;
     claimed     uuid[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM unnest(p_kinds) k(kind) WHERE EXISTS (
-           SELECT FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL)) THEN
-        RETURN;
-    END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('yeoul.claim'));
-    SELECT bool_or(w.id = p_worker), sum(w.concurrency) INTO alive, all_slots FROM workers w WHERE w.expires_at > now();
-    IF alive IS NOT TRUE THEN  -- its jobs would be taken away at once
-        RETURN;
-    ELSIF p_owner_share < 1 THEN
-        owner_limit := least(p_owner_limit, greatest(1, floor(all_slots * p_owner_share)::integer));
+    IF NOT pg_try_advisory_xact_lock(hashtext('yeoul.claim')) THEN
+        IF NOT EXISTS (
+            SELECT FROM jobs q WHERE q.kind = ANY (p_kinds) AND q.status = 'queued' AND q.fair_at IS NOT NULL
+        ) THEN
+            RETURN;
+        END IF;
+        PERFORM pg_advisory_xact_lock(hashtext('yeoul.claim'));
     END IF;
 
-    IF p_kind_limits = '{}' THEN
+    SELECT array_agg(f.id), min(f.kind) INTO chosen, front
+    FROM (SELECT q.id, q.kind FROM jobs q WHERE q.status = 'queued' AND q.fair_at IS NOT NULL
+          ORDER BY q.priority DESC, q.fair_at, q.id LIMIT 2) f;
+    IF chosen IS NULL OR (cardinality(chosen) = 1 AND front <> ALL (p_kinds)) THEN
+        RETURN;
+    ELSIF p_kind_limits <> '{}' THEN
+        chosen := NULL;
+    ELSIF cardinality(chosen) > 1 THEN
         chosen := ARRAY(
             SELECT c.id FROM unnest(p_kinds) k(kind)
             CROSS JOIN LATERAL (
@@ -408,6 +416,12 @@ BEGIN
                 ORDER BY q.priority DESC, q.fair_at, q.id LIMIT p_slots) c
             ORDER BY c.priority DESC, c.fair_at, c.id LIMIT p_slots);
     END IF;
+    SELECT bool_or(w.id = p_worker), sum(w.concurrency) INTO alive, all_slots FROM workers w WHERE w.expires_at > now();
+    IF alive IS NOT TRUE THEN  -- its jobs would be taken away at once
+        RETURN;
+    ELSIF p_owner_share < 1 THEN
+        owner_limit := least(p_owner_limit, greatest(1, floor(all_slots * p_owner_share)::integer));
+    END IF;
     IF chosen IS NULL OR cardinality(chosen) > owner_limit - (
            SELECT count(*) FROM (SELECT FROM jobs r WHERE r.status = 'running' LIMIT owner_limit) r) THEN
         chosen := next_jobs_within_limits(p_slots, p_kinds, owner_limit, p_kind_limits);
@@ -415,7 +429,12 @@ BEGIN
 
     -- An overdue job takes the place of the last one chosen, when that has a higher priority: within one priority fair
     -- share lets nobody wait for ever. And only where no limit could mind.
-    IF EXISTS (SELECT FROM generate_series(1, cardinality(chosen)) WHERE nextval('claim_turns') % 16 = 0) THEN
+    FOR _ IN 1 .. cardinality(chosen) LOOP
+        IF nextval('claim_turns') % 16 = 0 THEN
+            turn := true;
+        END IF;
+    END LOOP;
+    IF turn THEN
         SELECT c.* INTO candidate FROM unnest(p_kinds) k(kind)
         CROSS JOIN LATERAL (
             SELECT q.* FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL
@@ -429,6 +448,23 @@ BEGIN
             chosen[cardinality(chosen)] := candidate.id;
             overdue := ARRAY[candidate.id];
         END IF;
+    END IF;
+
+    IF chosen = '{}' THEN
+        RETURN;
+    ELSIF cardinality(chosen) = 1 THEN
+        UPDATE jobs j SET status = 'running', epoch = j.epoch + 1, attempt = j.attempt + 1, worker_id = p_worker,
+                          started_at = clock_timestamp(), progress = NULL
+        WHERE j.id = chosen[1] AND j.status = 'queued' RETURNING j.* INTO one;
+        UPDATE queue_class q SET vtime = one.fair_at
+        WHERE q.priority = one.priority AND q.vtime < one.fair_at AND one.id <> ALL (overdue);
+        RETURN QUERY
+        SELECT one.id, one.kind, one.owner_id, one.root_id, one.input, one.attempt, one.max_attempts, one.epoch,
+               one.created_at,
+               (SELECT max(e.seq) FROM events e WHERE e.stream_id = one.id),
+               (SELECT s.id FROM streams s WHERE s.topic = 'user:' || one.owner_id)
+        WHERE one.id IS NOT NULL;
+        RETURN;
     END IF;
 
     WITH taken AS (
