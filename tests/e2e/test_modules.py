@@ -93,6 +93,17 @@ async def test_half_written_marks_do_not_show(scripts: Page) -> None:
     assert "<th>b</th>" in rule
 
 
+async def test_lists_boxes_and_columns_are_what_the_text_says(scripts: Page) -> None:
+    drawn = await scripts.evaluate("""async () => {
+      const {Prose} = await import(new URL('markdown.js', document.querySelector('script[type=module]').src));
+      const root = document.createElement('div');
+      new Prose(root).update('7. a\\n8. b\\n\\n- [x] done\\n\\n| a | b |\\n|---|--:|\\n| 1 | 2 |', {done: true});
+      const list = root.querySelector('ol'), box = root.querySelector('input'), cell = root.querySelector('td + td');
+      return [list.start, box.type, box.checked, box.disabled, cell.align];
+    }""")
+    assert drawn == [7, "checkbox", True, True, "right"]
+
+
 APPLY = """async (events) => {
   const {Transcript} = await import(new URL('transcript.js', document.querySelector('script[type=module]').src));
   const transcript = new Transcript();

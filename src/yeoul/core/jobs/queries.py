@@ -159,7 +159,7 @@ SELECT id, kind, owner_id, root_id, input::text, attempt, max_attempts, epoch, c
 FROM claim_jobs(%(worker)s, %(slots)s, string_to_array(%(kinds)s, ','), %(owner_share)s, %(owner_limit)s,
                 %(kind_limits)s::jsonb)
 """
-"""Claims ready jobs; see the function. Texts alone, kinds with commas between: the driver sends them in half the time."""
+"""Claims ready jobs; see the function. Texts alone, kinds between commas: a driver sends them in half the time."""
 
 PLACES = "SELECT id, place, eta_seconds FROM queue_places(%s::uuid[])"
 """Where those of these jobs that are ready stand in the queue."""

@@ -25,6 +25,7 @@ const CLEAN = {
   ],
   ALLOWED_ATTR: ["align", "checked", "class", "disabled", "href", "start", "type"],
   ALLOWED_URI_REGEXP: /^(?:https?:|mailto:)/i,
+  ADD_URI_SAFE_ATTR: ["align", "start", "type"], // no addresses: they need not look like one
   RETURN_DOM_FRAGMENT: true,
 };
 
