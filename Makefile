@@ -14,7 +14,7 @@ run: setup-run ## set up and start everything; PORT=8000, YEOUL_DATA_DIR=.yeoul
 test: setup-dev ## set up, then every gate and every test; ARGS="-k name" for pytest
 	@scripts/system_packages.sh
 	@$(PY) scripts/check.py
-	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 8 --dist loadgroup --durations 20 $(ARGS)
 
 quick: setup-dev ## the gates, and the tests that start no servers, browsers or brokers: minutes
 	@$(PY) scripts/check.py

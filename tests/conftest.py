@@ -51,9 +51,20 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what decides how long tests take."""
+    terminalreporter.write_line(f"{os.cpu_count()} cores, databases in {tempfile.gettempdir()}")
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many test processes again as there are cores: tests wait more than they compute."""
     return (os.cpu_count() or 1) * 3 // 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuses to distribute tests without their groups: all would pass, and take minutes longer."""
+    if config.getoption("dist", "no") == "loadgroup" and not hasattr(pytest.Item, "_nodeid"):
+        raise pytest.UsageError("pytest-xdist cannot group tests with this pytest: see its bound in pyproject.toml")
 
 
 @pytest.fixture(autouse=True)

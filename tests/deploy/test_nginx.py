@@ -16,7 +16,10 @@ from websockets.asyncio.client import connect
 from tests.deploy.conftest import LOGIN_ATTEMPTS, Fleet, events, submit
 from tests.deploy.fleet import Nginx, free_ports
 
-pytestmark = pytest.mark.timeout(240)  # the first test waits for the whole fleet to start
+pytestmark = [
+    pytest.mark.timeout(240),  # the first test waits for the whole fleet to start
+    pytest.mark.xdist_group("fleet"),
+]
 
 ENDLESS = "100000 words, 20 ms"
 PROBLEM = "application/problem+json"

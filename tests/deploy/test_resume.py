@@ -10,7 +10,10 @@ import pytest
 
 from tests.deploy.conftest import Fleet, Said, events, submit
 
-pytestmark = pytest.mark.timeout(240)  # the first test waits for the whole fleet to start
+pytestmark = [
+    pytest.mark.timeout(240),  # the first test waits for the whole fleet to start
+    pytest.mark.xdist_group("fleet"),
+]
 
 ENDLESS = "100000 words, 20 ms"
 

@@ -13,7 +13,7 @@ from tests.core.auth.issuer import AUDIENCE, SECRET, FakeIssuer, fake_issuer
 from tests.e2e.conftest import IN_BROWSER, PASSWORD, NewContext, Server, Watch, new_server, post, sign_up
 from tests.e2e.test_access import PHONE, findings
 
-pytestmark = IN_BROWSER
+pytestmark = [*IN_BROWSER, pytest.mark.xdist_group("e2e access to account")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -11,7 +11,7 @@ from tests.core.llm.vendors import OpenAI
 from tests.e2e.conftest import IN_BROWSER, NewContext, Server, Watch, ended, new_server, sign_up, submit
 from tests.e2e.test_access import PHONE, findings
 
-pytestmark = IN_BROWSER
+pytestmark = [*IN_BROWSER, pytest.mark.xdist_group("e2e provider keys")]
 
 GOOD, BAD, DOWN = "sk-a-good-key-1234", "sk-a-bad-key-5678", "sk-hangs-up-9999"
 

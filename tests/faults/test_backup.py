@@ -194,9 +194,12 @@ def state(folder: Path) -> tuple[str, str, str]:
     )
 
 
+TOGETHER = pytest.mark.xdist_group("faults backup")
+"""Those that share two folders, which take seconds to make."""
 BEFORE, AFTER = ("before", "before", ""), ("backup", "backup", "")
 
 
+@TOGETHER
 @pytest.mark.parametrize(
     ("renames", "expected"), [(1, BEFORE), (2, AFTER), (4, AFTER), (5, AFTER), (7, AFTER), (99, AFTER)]
 )
@@ -220,6 +223,7 @@ def test_a_restore_killed_while_it_moves(
         assert len(aside) == (expected is AFTER), "what was there before is kept"
 
 
+@TOGETHER
 async def test_a_restore_killed_while_it_loads(two: tuple[Path, Path], nursery: Nursery) -> None:
     """What was there is untouched; the next try cleans up after it."""
     folder, file = two
@@ -235,6 +239,7 @@ async def test_a_restore_killed_while_it_loads(two: tuple[Path, Path], nursery: 
         assert list(system.data_dir.glob("before-*")) == []
 
 
+@TOGETHER
 def test_not_into_a_folder_in_use(two: tuple[Path, Path], nursery: Nursery) -> None:
     folder, file = two
     with copied(folder, nursery) as system:

@@ -15,6 +15,8 @@ import pytest
 from yeoul.core.db import embedded
 from yeoul.core.db.embedded import DatabaseFolderUnusable, EmbeddedServer
 
+pytestmark = pytest.mark.xdist_group("embedded")
+
 USER = """
 import sys
 from pathlib import Path

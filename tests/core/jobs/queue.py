@@ -80,8 +80,8 @@ class Queue:
         ids = [new_id() for _ in range(count)]
         with self.scope(owner) as app:
             app.execute(
-                "SELECT (submit_job(i, %s, '{}', %s, null, 3, null, 1000000)).id FROM unnest(%s::uuid[]) i",
-                [kind, priority, ids],
+                "SELECT submit_jobs(%s, %s, %s::jsonb, %s, %s, 3, 1000000)",
+                [ids, kind, json.dumps([{}] * count), priority, count],
             )
         return ids
 

@@ -33,7 +33,7 @@ def fill(urls: DatabaseUrls, owner: UUID, *, ended: int, queued: int) -> None:
         connection.execute(
             """INSERT INTO jobs (id, owner_id, kind, status, priority, input, max_attempts, root_id, error,
                                  created_at, run_at, started_at, finished_at)
-               SELECT gen_random_uuid(), %s, 'test.echo', CASE WHEN n %% 3333 = 0 THEN 'failed' ELSE 'succeeded' END, 5,
+               SELECT uuidv7(), %s, 'test.echo', CASE WHEN n %% 3333 = 0 THEN 'failed' ELSE 'succeeded' END, 5,
                       '{"word": "hello"}', 3, gen_random_uuid(),
                       CASE WHEN n %% 3333 = 0 THEN '{"code": "internal", "message": "x"}'::jsonb END,
                       at, at, at + interval '20 ms', at + interval '1 second'
@@ -43,7 +43,7 @@ def fill(urls: DatabaseUrls, owner: UUID, *, ended: int, queued: int) -> None:
         )
         connection.execute(
             """INSERT INTO jobs (id, owner_id, kind, priority, input, max_attempts, root_id, fair_at, run_at)
-               SELECT gen_random_uuid(), %s, 'kind.' || n %% 4, n %% 3, '{"word": "hello"}', 3, gen_random_uuid(),
+               SELECT uuidv7(), %s, 'kind.' || n %% 4, n %% 3, '{"word": "hello"}', 3, gen_random_uuid(),
                       CASE WHEN n %% 10 > 0 THEN n END, now() - make_interval(secs => n / 1000.0)
                FROM generate_series(1, %s) n""",
             [owner, queued],
@@ -120,7 +120,7 @@ async def test_a_queue_of_100_000_stays_cheap(urls: DatabaseUrls, database: Data
 
 
 async def test_the_last_hour_reads_a_bounded_sample(urls: DatabaseUrls, database: Database, user_id: UUID) -> None:
-    fill(urls, user_id, ended=300_000, queued=0)
+    fill(urls, user_id, ended=100_000, queued=0)
     values = {"buckets": BUCKETS, "seconds": BUCKET_SECONDS, "sample": SAMPLE}
     plan = await explain(database, queries.LAST_HOUR, **values)
     scans = [node for node in nodes(plan["Plan"]) if node.get("Relation Name") == "jobs"]
