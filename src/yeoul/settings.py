@@ -194,7 +194,12 @@ class Settings(BaseSettings):
         description="Jobs of a kind that may run at a time, on all workers: a JSON object such as "
         '`{"llm.complete": 20}`. 0 holds a kind back.',
     )
-    max_queued_per_user: int = Field(default=20_000, ge=1, description="Jobs one user may have waiting at a time.")
+    max_queued_per_user: int = Field(
+        default=20_000,
+        ge=1,
+        description="Jobs one user may have waiting at a time. Above 1,000 not every submit counts them, so a few more "
+        "may slip in.",
+    )
 
     keep_jobs_days: int = Field(
         default=0, ge=0, le=36_500, description="Days a finished job is kept, with its result and events; 0: for ever."

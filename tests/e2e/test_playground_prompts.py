@@ -16,6 +16,23 @@ pytestmark = IN_BROWSER
 PIXEL = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
+GIVE = """(target, [type, name, media, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, {type: media}));
+  const options = {bubbles: true, cancelable: true};
+  target.dispatchEvent(type === 'drop'
+    ? new DragEvent('drop', {...options, dataTransfer: data})
+    : new ClipboardEvent('paste', {...options, clipboardData: data}));
+}"""
+WORDS_DROPPED = """target => {
+  const data = new DataTransfer();
+  data.setData('text/plain', 'words');
+  const event = new DragEvent('drop', {bubbles: true, cancelable: true, dataTransfer: data});
+  target.dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
+
+
 def _file(name: str, media_type: str, data: bytes) -> FilePayload:
     return FilePayload(name=name, mimeType=media_type, buffer=data)
 
@@ -226,6 +243,24 @@ async def test_images_go_with_the_prompt_and_stay_with_it(page: Page) -> None:
     await page.reload()
     await expect(page.get_by_role("list", name="Images").get_by_role("img")).to_have_count(1)
     await expect(page.get_by_role("button", name="Images", exact=False).first).to_contain_text("1")
+
+
+async def test_images_and_cases_are_dropped_and_images_pasted(page: Page) -> None:
+    await page.goto("/playground")
+    await prompt(page).fill("{{a}} {{b}}")
+    await expect(page.get_by_label("b of case 1")).to_be_visible()
+    await page.get_by_label("b of case 1").evaluate(GIVE, ["drop", "d.csv", "text/csv", [*b"a,b\n1,2\n"]])
+    await expect(page.get_by_text("1 case from d.csv")).to_be_visible()
+    await expect(page.get_by_label("b of case 1")).to_have_value("2")
+    images = page.get_by_role("list", name="Images").get_by_role("img")
+    await prompt(page).evaluate(GIVE, ["drop", "a.png", "image/png", [*PIXEL]])
+    await expect(images).to_have_count(1)
+    await prompt(page).evaluate(GIVE, ["paste", "b.png", "image/png", [*PIXEL]])
+    await expect(images).to_have_count(2)
+    await expect(prompt(page)).to_have_value("{{a}} {{b}}")
+    words = await page.get_by_label("b of case 1").evaluate(WORDS_DROPPED)
+    assert words is False, "words are the field's own business"
+    await expect(page.get_by_label("b of case 1")).to_have_value("2")
 
 
 async def test_a_link_shows_it_to_everybody_until_it_is_taken_back(

@@ -128,6 +128,13 @@ def test_so_many_may_wait(queue: Queue) -> None:
     assert queue.submit(owner, max_queued=2) is None
 
 
+def test_a_high_limit_is_counted_by_some_submits(queue: Queue) -> None:
+    owner = queue.user()
+    queue.backlog(owner, 2000)
+    assert queue.submit(owner, max_queued=4000) is not None
+    assert None in [queue.submit(owner, max_queued=2000) for _ in range(60)]  # every second one looks
+
+
 def test_idle_flows_are_forgotten_and_others_kept(queue: Queue) -> None:
     idle, busy, worker = queue.user(), queue.user(), queue.worker()
     queue.backlog(idle, 1)

@@ -45,7 +45,7 @@ class NewJob:
 
 
 async def submit(session: AsyncSession, job: NewJob, *, max_queued: int) -> Job | None:
-    """Inserts a job of the user in scope; null when they have ``max_queued`` waiting already."""
+    """Inserts a job of the user in scope; null when they have about ``max_queued`` waiting already."""
     values = {**vars(job), "input": json.dumps(job.input), "max_queued": max_queued}
     made: Job | None = await session.scalar(select(Job).from_statement(_SUBMIT), values)
     return made

@@ -4,7 +4,7 @@ import { call } from "../../../js/api.js";
 import { action, make, part, say, show } from "../../../js/dom.js";
 import { words } from "../../../js/errors.js";
 import { number } from "../../../js/format.js";
-import { t } from "../../../js/i18n.js";
+import { t, tn } from "../../../js/i18n.js";
 import { toast } from "../../../js/toast.js";
 import { markBox } from "./fields.js";
 import { rowsOf } from "./sheet.js";
@@ -35,7 +35,12 @@ export class Cases {
     file.disabled = false;
     file.addEventListener("change", () => { this.#load(file.files[0]); file.value = ""; }, listen);
     root.addEventListener("dragover", (event) => event.preventDefault(), listen);
-    root.addEventListener("drop", (event) => { event.preventDefault(); this.#load(event.dataTransfer.files[0]); }, listen);
+    root.addEventListener("drop", (event) => {
+      const [dropped] = event.dataTransfer.files;
+      if (!dropped) return; // words, for the field they fall on
+      event.preventDefault();
+      this.#load(dropped);
+    }, listen);
   }
 
   get names() {
@@ -149,7 +154,7 @@ export class Cases {
       this.values = cases;
       const unknown = this.#names.filter((name) => !(name in (cases[0] ?? {})));
       if (unknown.length) markBox("cases", t("The file has no column %(names)s.", { names: unknown.join(", ") }));
-      else toast(t("%(n)s cases from %(file)s", { n: number(cases.length), file: file.name }));
+      else toast(tn("%(n)s case from %(file)s", "%(n)s cases from %(file)s", cases.length, { file: file.name }));
       this.#changed();
     } catch (error) {
       const { title, said } = words(error);
