@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from benchmarks.common import ROUNDS, add_user, folder, median, postgres, process, settings, table
 from benchmarks.events import up
-from tests.brokers import free_port
+from tests.ports import free_port
 from yeoul.core.completions.handlers import CompleteInput, complete
 from yeoul.core.jobs import service
 from yeoul.core.llm.gateway import Gateway

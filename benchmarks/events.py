@@ -32,7 +32,8 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from benchmarks.common import ROUNDS, broker, folder, median, percentile, postgres, process, settings, table, verdict
-from tests.brokers import RedisServer, free_port
+from tests.brokers import RedisServer
+from tests.ports import free_port
 from yeoul.app import create_app
 from yeoul.core.http.logs import configure
 from yeoul.core.jobs.kinds import Kinds

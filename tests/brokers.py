@@ -11,6 +11,8 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
+from tests.ports import free_port
+
 START_SECONDS = 60
 
 
@@ -33,13 +35,6 @@ class Broker(Protocol):
 
     def stop(self) -> None:
         """Ends it and all that belongs to it."""
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 Some = TypeVar("Some", bound=Broker)

@@ -14,7 +14,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.deploy.fleet import Nginx, Process, clean_environment, free_ports
+from tests.deploy.fleet import Nginx, Process, clean_environment
+from tests.ports import free_port
 from yeoul.core.db import embedded
 from yeoul.core.db.database import driver_url
 from yeoul.core.runtime.services import DATABASE_NAME
@@ -53,7 +54,7 @@ class Fleet:
 def fleet() -> Generator[Fleet]:
     """The installation. Everything starts at once, as after a power cut."""
     folder = Path(tempfile.mkdtemp(prefix="yeoul-fleet-"))  # a short name: the database's socket lies in it
-    ports = free_ports(2)
+    ports = [free_port(), free_port()]
     processes: list[Process] = []
     nginx = None
     try:

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,21 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 START_SECONDS = 150
 """Five at once on a machine that has other things to do."""
 STOP_SECONDS = 30
 _READY = re.compile(r"\bis ready:")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, until somebody is quicker."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
 
 
 def clean_environment() -> dict[str, str]:
@@ -116,7 +108,7 @@ class Nginx:
         self._command = [find("nginx"), "-e", "stderr", "-p", str(folder), "-c", "nginx.conf"]
         self._process: subprocess.Popen[bytes] | None = None
         self.folder = folder
-        self.port, self.plain_port = free_ports(2)
+        self.port, self.plain_port = free_port(), free_port()
         (folder / "snippets").mkdir(parents=True)
         certificate, key = folder / "certificate.pem", folder / "key.pem"
         subprocess.run(

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from tests.core.llm.vendors import settings
-from tests.deploy.fleet import Process, clean_environment, free_ports
+from tests.deploy.fleet import Process, clean_environment
+from tests.ports import free_port
 from yeoul.core.llm.catalogue import Catalogue
 from yeoul.core.llm.errors import ModelAuthFailed, ModelUnavailable
 from yeoul.core.llm.gateway import Gateway, Retry
@@ -37,7 +38,7 @@ def server(local_weights: Path, tmp_path: Path) -> Generator[Process]:
         "YEOUL_LOCAL_ENABLED": "false",  # as in an environment shared with processes that shall not start their own
         "COLUMNS": "200",
     }
-    words = ["llm", "--port", str(free_ports(1)[0])]
+    words = ["llm", "--port", str(free_port())]
     made = Process(words, environment, tmp_path, ready=re.compile(r"is ready: http"))
     made.start()
     yield made

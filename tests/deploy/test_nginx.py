@@ -14,7 +14,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.deploy.conftest import LOGIN_ATTEMPTS, Fleet, events, submit
-from tests.deploy.fleet import Nginx, free_ports
+from tests.deploy.fleet import Nginx
+from tests.ports import free_port
 
 pytestmark = [
     pytest.mark.timeout(240),  # the first test waits for the whole fleet to start
@@ -180,7 +181,7 @@ async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 async def test_no_api_answers(tmp_path: Path) -> None:
-    dead, late = free_ports(2)
+    dead, late = free_port(), free_port()
     nginx = Nginx(tmp_path / "nginx", [dead, late], timeout="300ms")
     nginx.start()
     try:

@@ -23,6 +23,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import APIResponse, Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
 
+from tests.ports import free_port
+
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PASSWORD = "a long passphrase"
@@ -38,7 +40,7 @@ class Server:
     """A running ``yeoul serve``."""
 
     data_dir: Path
-    port: int = 0
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
     log: list[str] = field(default_factory=list)
     more: dict[str, str] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Starts it, on the same port as before, and waits until it says that it is ready."""
+        """Starts it, each time on the same port, and waits until it says that it is ready."""
         kept = {
             name: value for name, value in os.environ.items() if not re.search(r"^YEOUL_|_API_KEY$|_BASE_URL$", name)
         }

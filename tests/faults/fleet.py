@@ -17,9 +17,10 @@ from typing import Any
 
 import psycopg
 
-from tests.brokers import Broker, RabbitServer, RedisServer, free_port
+from tests.brokers import Broker, RabbitServer, RedisServer
 from tests.core.runtime.helpers import until
 from tests.faults.system import Process, System
+from tests.ports import free_port
 
 MODEL_SERVER = Path(__file__).with_name("model_server.py")
 POOL_SIZE = 4

@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 
 from tests.core.telemetry.collector import collecting
-from tests.deploy.fleet import Process, clean_environment, free_ports
+from tests.deploy.fleet import Process, clean_environment
+from tests.ports import free_port
 from yeoul.core.runtime.services import DatabaseUrls
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -14,7 +15,7 @@ SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 
 
 def test_a_trace_crosses_processes(urls: DatabaseUrls, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     with collecting() as collector:
         environment = clean_environment() | {
             "YEOUL_DATA_DIR": str(tmp_path),

@@ -7,10 +7,11 @@ from uuid import UUID
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.brokers import Broker, free_port
+from tests.brokers import Broker
 from tests.conftest import process
 from tests.core.jobs.doorbells.conftest import Home
 from tests.core.runtime.helpers import add, echo, until, until_status
+from tests.ports import free_port
 from yeoul.core.base.readiness import Note
 from yeoul.core.jobs.doorbells import broker as broker_module
 from yeoul.core.runtime.services import DatabaseUrls

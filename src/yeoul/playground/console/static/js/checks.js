@@ -6,6 +6,7 @@ import { models } from "../../../js/models.js";
 import { markBox } from "./fields.js";
 
 const MOST = 20;
+const LONGEST = 60; // of what is checked, in a check's name
 
 const TYPES = {
   contains: [() => t("contains"), "value"],
@@ -21,10 +22,26 @@ const WORDS = {
   rubric: () => t("What a good answer does"),
 };
 
+const short = (text) => ([...text].length > LONGEST ? `${[...text].slice(0, LONGEST - 1).join("")}…` : text);
+
+/** What a check is called in the language of whoever makes it. */
+function named(type, text) {
+  const what = type === "json_schema" ? "" : text.trim().replace(/\s+/g, " ");
+  return what ? `${TYPES[type][0]()}: ${short(what)}` : TYPES[type][0]();
+}
+
+/** The name, or one like it that no check has yet. */
+function other(name, taken) {
+  let free = name;
+  for (let n = 2; taken.has(free); n += 1) free = `${name} (${n})`;
+  taken.add(free);
+  return free;
+}
+
 export class Checks {
   #root;
   #changed;
-  #rows = []; // {type, text, ignore_case, model}
+  #rows = []; // {type, text, ignore_case, model, name}: a name it was given, or had when it was run
 
   constructor(root, signal, changed) {
     this.#root = root;
@@ -56,7 +73,7 @@ export class Checks {
   open(checks) {
     this.values = (checks ?? []).map((check) => {
       const found = check[TYPES[check.type][1]];
-      return { type: check.type, text: typeof found === "object" ? JSON.stringify(found) : String(found), ignore_case: check.ignore_case ?? false, model: check.model };
+      return { type: check.type, text: typeof found === "object" ? JSON.stringify(found) : String(found), ignore_case: check.ignore_case ?? false, model: check.model, name: check.name };
     });
   }
 
@@ -64,7 +81,8 @@ export class Checks {
   read() {
     markBox("checks", null);
     const found = [];
-    for (const { type, text, ignore_case, model } of this.#rows) {
+    const taken = new Set();
+    for (const { type, text, ignore_case, model, name } of this.#rows) {
       const key = TYPES[type][1];
       let value = text;
       if (text.trim() === "") return this.#wrong(t("A check is empty: fill it in or remove it."));
@@ -79,7 +97,7 @@ export class Checks {
           return this.#wrong(t("The schema of a check is not JSON."));
         }
       }
-      found.push({ type, [key]: value, ...(key === "value" && ignore_case ? { ignore_case } : {}), ...(type === "judge" ? { model } : {}) });
+      found.push({ name: other(name ?? named(type, text), taken), type, [key]: value, ...(key === "value" && ignore_case ? { ignore_case } : {}), ...(type === "judge" ? { model } : {}) });
     }
     return found;
   }
@@ -108,6 +126,7 @@ export class Checks {
     const row = this.#rows[Number(element.closest("li").dataset.row)];
     const { what } = element.dataset;
     row[what] = element.type === "checkbox" ? element.checked : element.value;
+    row.name = undefined;
     markBox("checks", null);
     if (what === "type") this.#draw(element);
     this.#changed();
