@@ -1,6 +1,8 @@
 """A broker that is down, dies, hangs or comes back: work goes on, and the bell returns by itself."""
 
 import asyncio
+import contextlib
+import gc
 import time
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from tests.core.runtime.helpers import add, echo, until, until_status
 from tests.ports import free_port
 from yeoul.core.base.readiness import Note
 from yeoul.core.jobs.doorbells import broker as broker_module
+from yeoul.core.jobs.doorbells.rabbitmq import RabbitDoorbell
 from yeoul.core.runtime.services import DatabaseUrls
 from yeoul.settings import Settings
 
@@ -61,6 +64,24 @@ async def test_a_process_starts_works_and_stops_without_it(
             await until_status(services, user_id, await add(services, user_id, echo), "succeeded")
         began = time.perf_counter()
     assert time.perf_counter() - began < 3
+
+
+def test_a_try_in_vain_leaves_nothing_that_closes_itself() -> None:
+    """Whenever garbage is collected: pytest makes an error of a coroutine that nobody awaited."""
+
+    async def name() -> str:
+        return "yeoul"
+
+    async def attempt() -> None:
+        async with RabbitDoorbell(f"amqp://127.0.0.1:{free_port()}", name)._link("yeoul", lambda: None):
+            pass
+
+    asyncio.set_event_loop(None)  # as it is between two tests
+    loop = asyncio.new_event_loop()
+    with contextlib.closing(loop):
+        with pytest.raises(ConnectionError):  # holds what was left until no loop runs
+            loop.run_until_complete(attempt())
+        gc.collect()
 
 
 async def test_one_that_hangs_is_let_go(broker: Broker, urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch) -> None:

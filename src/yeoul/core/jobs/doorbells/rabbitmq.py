@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractExchange, AbstractIncomingMessage
+from aio_pika.connection import Connection, make_url
 
 from yeoul.core.jobs.doorbells.broker import ANSWER_SECONDS, QUIET_SECONDS, BrokerDoorbell
 
@@ -53,10 +54,10 @@ class RabbitDoorbell(BrokerDoorbell):
         def on_end(*_: object) -> None:
             closed.set()
 
-        connection = await aio_pika.connect(
-            _with_heartbeat(self._url), timeout=ANSWER_SECONDS, client_properties={"connection_name": "yeoul"}
-        )
+        # Not by aio_pika.connect(): what that leaves of a try in vain closes itself at the garbage collector's whim.
+        connection = Connection(make_url(_with_heartbeat(self._url)), client_properties={"connection_name": "yeoul"})
         try:
+            await connection.connect(timeout=ANSWER_SECONDS)
             channel = await connection.channel()
             # One ring on its way and one waiting say all there is to say, however slow a process is to hear them.
             await channel.set_qos(prefetch_count=1)
