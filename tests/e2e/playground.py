@@ -20,9 +20,11 @@ async def choose(page: Page, *models: str) -> None:
     """Chooses exactly these models."""
     await page.get_by_role("button", name="Models", exact=True).click()
     dialog = page.get_by_role("dialog", name="Models")
-    for box in await dialog.locator("input:checked").all():
-        if await box.get_attribute("value") not in models:
-            await box.uncheck()
+    chosen = await dialog.locator("input:checked").evaluate_all("boxes => boxes.map(box => box.value)")
+    for model in set(chosen).difference(
+        models
+    ):  # each by its name: who is looked for as checked is gone once it is not
+        await dialog.locator(f'input[value="{model}"]').uncheck()
     for model in models:
         await dialog.locator(f'input[value="{model}"]').check()
     await dialog.get_by_role("button", name="Done").click()

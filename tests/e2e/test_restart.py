@@ -21,13 +21,13 @@ async def test_a_page_survives_the_servers_death(own_server: Server, new_context
     page = await context.new_page()
     await page.goto("/")
     await ask(page, "120 words, 50 ms", "fake/slow")
-    await until_it_says(page, "word10 ")
+    await until_it_says(page, "word50 ")
     own_server.stop(signal.SIGKILL)
     await expect(page.get_by_text("Connection lost. The answer goes on; reconnecting.")).to_be_visible()
-    await expect(page.locator(".prose")).to_contain_text("word10")  # until we know better
+    await expect(page.locator(".prose")).to_contain_text("word50")  # until we know better
     own_server.start()
-    void = "() => !document.querySelector('.prose').textContent.includes('word10 ')"
-    await page.wait_for_function(void, polling="raf", timeout=30_000)  # for half a second
+    void = "() => !document.querySelector('.prose').textContent.includes('word50 ')"
+    await page.wait_for_function(void, polling="raf", timeout=30_000)  # for two and a half seconds
     await finished(page)
     await expect(page.get_by_text("Connection lost.")).to_be_hidden()
     assert (await shown(page)).split() == [f"word{n}" for n in range(1, 121)]
