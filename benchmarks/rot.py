@@ -2,9 +2,9 @@
 
 python -m benchmarks.rot    # ROT_JOBS=1000000 ROT_DAYS=7 ROT_EVENTS=3 BENCH_ROUNDS=3
 
-Both lie in one PostgreSQL, so that other work on the machine slows both. The small one holds some finished
-jobs, so that every list has a whole page to show. Half of the finished jobs are the measured owner's. Old rows are made
-by set-based SQL, over days with a partition each; then all but the newest two days are pruned as the maintenance job
+Both lie in one PostgreSQL, so that other work on the machine slows both. The small one holds some finished jobs, so
+that every list has a whole page to show. Half of the finished jobs are the measured owner's. Old rows are made by
+set-based SQL, over days with a partition each; then all but the newest two days are pruned as the maintenance job
 does it, and everything is measured again.
 """
 
@@ -150,17 +150,15 @@ async def measure(sides: dict[str, Side], took: dict[str, dict[str, list[float]]
 
 async def measure_once(side: Side, line: Line, worker_id: UUID, took: dict[str, list[float]]) -> None:
     """One of each but dispatch."""
-    claim = {
-        "worker": str(worker_id), "slots": 1, "kinds": "rot.noop", "owner_share": 0.8, "owner_limit": None,
-        "kind_limits": "{}",
-    }  # fmt: skip
+    told = {"slots": 1, **queries.claim_arguments(worker_id, ["rot.noop"], owner_share=0.8)}
+
+    async def claim() -> None:
+        if len(await line.fetch(queries.CLAIM, told)) != 1:
+            raise RuntimeError("the claim found nothing: what was measured is no claim")
+
     read = {"ids": [side.recent], "afters": [0], "limit": 100, "chars": 100_000}
     took["submit"].append(await timed(lambda: ask(side, -1)))
-    begun = time.perf_counter()
-    claimed = await line.fetch(queries.CLAIM, claim)
-    took["claim"].append((time.perf_counter() - begun) * 1000)
-    if len(claimed) != 1:
-        raise RuntimeError("the claim found nothing: what was measured is no claim")
+    took["claim"].append(await timed(claim))
     took["list"].append(await timed(lambda: page(side)))
     took["list failed"].append(await timed(lambda: page(side, status="failed")))
     took["list running"].append(await timed(lambda: page(side, status="running")))

@@ -21,9 +21,8 @@ async def choose(page: Page, *models: str) -> None:
     await page.get_by_role("button", name="Models", exact=True).click()
     dialog = page.get_by_role("dialog", name="Models")
     chosen = await dialog.locator("input:checked").evaluate_all("boxes => boxes.map(box => box.value)")
-    for model in set(chosen).difference(
-        models
-    ):  # each by its name: who is looked for as checked is gone once it is not
+    for model in set(chosen).difference(models):
+        # By its name: what is looked for as checked is gone once it is not.
         await dialog.locator(f'input[value="{model}"]').uncheck()
     for model in models:
         await dialog.locator(f'input[value="{model}"]').check()

@@ -89,7 +89,7 @@ def test_access_tokens_with_other_claims_are_refused(changed: dict[str, Any]) ->
         "é.é.é",
         "\ud800.\ud800.\ud800",
     ],
-    ids=["another key", "the signing key", "another algorithm", "", "words", "dots", "long", "letters", "surrogates"],
+    ids=["another key", "the signing key", "another algorithm", "empty", "words", "dots", "x", "letters", "surrogates"],
 )
 def test_tokens_of_other_making_are_refused(token: str) -> None:
     with pytest.raises(TokenInvalid):

@@ -109,11 +109,10 @@ class Queue:
         kind_limits: Mapping[str, int] | None = None,
     ) -> list[Claimed]:
         """Claims; without limits unless they are given."""
-        arguments = {
-            "worker": str(worker), "slots": slots, "kinds": ",".join(kinds), "owner_share": share,
-            "owner_limit": owner_limit, "kind_limits": json.dumps(kind_limits or {}),
-        }  # fmt: skip
-        rows = self.service.execute(queries.CLAIM, arguments).fetchall()
+        told = queries.claim_arguments(
+            worker, kinds, owner_share=share, owner_limit=owner_limit, kind_limits=kind_limits
+        )
+        rows = self.service.execute(queries.CLAIM, {"slots": slots, **told}).fetchall()
         return [Claimed(row["id"], row["owner_id"], row["epoch"], row["attempt"], row["last_seq"]) for row in rows]
 
     def say(

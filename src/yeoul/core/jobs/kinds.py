@@ -63,6 +63,8 @@ class Kinds:
 
     def add(self, kind: Kind) -> None:
         """Registers a kind; its name must be free."""
+        if "," in kind.name:
+            raise ValueError(f"a kind's name has no comma: {kind.name!r}")  # workers are told kinds between commas
         if kind.name in self._kinds and self._kinds[kind.name] != kind:
             raise ValueError(f"two handlers are registered for kind {kind.name!r}")
         self._kinds[kind.name] = kind

@@ -1,5 +1,10 @@
 """The queue's SQL, named. The rest of it, what the database does by itself, is in the migrations."""
 
+from collections.abc import Iterable, Mapping
+from uuid import UUID
+
+from yeoul.core.base import json
+
 FLUSH = """
 WITH e AS (
     SELECT * FROM unnest(%(job_ids)s::uuid[], %(epochs)s::int[], %(seqs)s::bigint[], %(types)s::text[],
@@ -159,7 +164,23 @@ SELECT id, kind, owner_id, root_id, input::text, attempt, max_attempts, epoch, c
 FROM claim_jobs(%(worker)s, %(slots)s, string_to_array(%(kinds)s, ','), %(owner_share)s, %(owner_limit)s,
                 %(kind_limits)s::jsonb)
 """
-"""Claims ready jobs; see the function. Texts alone, kinds between commas: a driver sends them in half the time."""
+"""Claims ready jobs, at most ``slots``, for whom ``claim_arguments`` says; see the function."""
+
+
+def claim_arguments(
+    worker: UUID,
+    kinds: Iterable[str],
+    *,
+    owner_share: float = 1,
+    owner_limit: int | None = None,
+    kind_limits: Mapping[str, int] | None = None,
+) -> dict[str, object]:
+    """What ``CLAIM`` is told beside ``slots``: texts alone, kinds between commas: a driver sends them faster."""
+    return {
+        "worker": str(worker), "kinds": ",".join(kinds), "owner_share": owner_share, "owner_limit": owner_limit,
+        "kind_limits": json.dumps(kind_limits or {}),
+    }  # fmt: skip
+
 
 PLACES = "SELECT id, place, eta_seconds FROM queue_places(%s::uuid[])"
 """Where those of these jobs that are ready stand in the queue."""

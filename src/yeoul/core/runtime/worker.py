@@ -60,13 +60,13 @@ class Worker:
         if self._kinds:
             self._kinds = sorted({*self._kinds, *(kind.name for kind in services.kinds if kind.everywhere)})
         self._kinds = self._kinds or services.kinds.names()
-        self._claim_arguments = {
-            "worker": str(self.id),
-            "kinds": ",".join(self._kinds),
-            "owner_share": services.settings.user_share,
-            "owner_limit": services.settings.max_running_per_user,
-            "kind_limits": json.dumps(services.settings.max_running_per_kind),
-        }
+        self._claim_arguments = queries.claim_arguments(
+            self.id,
+            self._kinds,
+            owner_share=services.settings.user_share,
+            owner_limit=services.settings.max_running_per_user,
+            kind_limits=services.settings.max_running_per_kind,
+        )
         self._flusher = Flusher(services.database, services.ringer)
         self._sweeper = Sweeper(
             services.database, services.listen, services.ringer, services.doorbell,
