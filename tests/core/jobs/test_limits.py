@@ -179,6 +179,47 @@ def test_an_overdue_job_respects_the_limit_of_its_owner(queue: Queue) -> None:
     assert running(queue, "owner_id")[low] == 1
 
 
+def claims_of_a_flood_until(queue: Queue, worker: UUID, flood: UUID, job_id: UUID, **limits: object) -> int:
+    """Claims one by one; of what is claimed ends only the owner's of the flood, one at a time."""
+    for n in range(1, 200):
+        for job in queue.claim(worker, 1, **limits):  # type: ignore[arg-type]
+            if job.id == job_id:
+                return n
+            if job.owner_id == flood:
+                queue.finish(job)
+    raise AssertionError("it waits for ever")
+
+
+def test_ones_own_flood_does_not_starve_ones_old_jobs(queue: Queue) -> None:
+    """At the limit too: the old job takes the place of the one that would be next."""
+    owner, worker = queue.user(), queue.worker()
+    (job_id,) = queue.backlog(owner, 1, priority=0)
+    queue.backlog(owner, 300, priority=7)
+    assert len(queue.claim(worker, 2, owner_limit=3)) == 2
+    assert claims_of_a_flood_until(queue, worker, owner, job_id, owner_limit=3) <= 16
+
+
+def test_old_jobs_of_an_owner_at_the_limit_take_nobodys_turn(queue: Queue) -> None:
+    full, high, low, worker = queue.user(), queue.user(), queue.user(), queue.worker()
+    queue.backlog(full, 20, priority=1)
+    assert len(queue.claim(worker, 2, owner_limit=2)) == 2
+    (job_id,) = queue.backlog(low, 1, priority=0)
+    queue.backlog(high, 300, priority=9)
+    assert claims_of_a_flood_until(queue, worker, high, job_id, owner_limit=2) <= 16
+
+
+def test_an_overdue_job_respects_the_limit_of_its_kind(queue: Queue) -> None:
+    """It has its turn while the kind has room, and none after that."""
+    low, high, worker = queue.user(), queue.user(), queue.worker()
+    queue.backlog(low, 5, kind="dear", priority=0)
+    queue.backlog(high, 300, priority=9)
+    for _ in range(100):
+        for job in queue.claim(worker, 1, ["dear", KIND], kind_limits={"dear": 2}):
+            if job.owner_id == high:
+                queue.finish(job)
+    assert running(queue, "kind")["dear"] == 2
+
+
 @pytest.mark.parametrize("batch", [1, 8])
 def test_a_flood_delays_a_single_job_by_two_rounds(queue: Queue, batch: int) -> None:
     many, one, worker = queue.user(), queue.user(), queue.worker()

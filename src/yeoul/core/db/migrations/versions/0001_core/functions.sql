@@ -390,7 +390,7 @@ DECLARE
     overdue     uuid[] := '{}';
     front       text;
     turn        boolean := false;
-    candidate   jobs;
+    oldest      uuid;
     one         jobs;
     claimed     uuid[];
 BEGIN
@@ -430,26 +430,38 @@ BEGIN
         chosen := next_jobs_within_limits(p_slots, p_kinds, owner_limit, p_kind_limits);
     END IF;
 
-    -- An overdue job takes the place of the last one chosen, when that has a higher priority: within one priority fair
-    -- share lets nobody wait for ever. And only where no limit could mind.
+    -- The oldest job that limits leave room for takes the place of the last one chosen, when that has a higher priority:
+    -- within one priority fair share lets nobody wait for ever. The oldest hundred of each kind are looked at: where all
+    -- are of owners at their limit, these have turns among their own jobs, and so are out of the way in the end.
     FOR _ IN 1 .. cardinality(chosen) LOOP
         IF nextval('claim_turns') % 16 = 0 THEN
             turn := true;
         END IF;
     END LOOP;
     IF turn THEN
-        SELECT c.* INTO candidate FROM unnest(p_kinds) k(kind)
-        CROSS JOIN LATERAL (
-            SELECT q.* FROM jobs q WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL
-            ORDER BY q.run_at LIMIT 1) c
-        WHERE NOT p_kind_limits ? k.kind ORDER BY c.run_at LIMIT 1;
-        IF candidate.id <> ALL (chosen)
-           AND candidate.priority < (SELECT q.priority FROM jobs q WHERE q.id = chosen[cardinality(chosen)])
-           AND (owner_limit IS NULL OR owner_limit > (
-                SELECT count(*) FROM jobs r WHERE r.owner_id = candidate.owner_id
-                    AND (r.status = 'running' OR r.id = ANY (chosen)))) THEN
-            chosen[cardinality(chosen)] := candidate.id;
-            overdue := ARRAY[candidate.id];
+        WITH others AS MATERIALIZED (
+            SELECT q.owner_id, q.kind FROM jobs q WHERE q.id = ANY (chosen[: cardinality(chosen) - 1])
+        ), old AS MATERIALIZED (
+            SELECT c.* FROM unnest(p_kinds) k(kind)
+            CROSS JOIN LATERAL (
+                SELECT q.id, q.owner_id, q.priority, q.run_at FROM jobs q
+                WHERE q.kind = k.kind AND q.status = 'queued' AND q.fair_at IS NOT NULL
+                ORDER BY q.run_at LIMIT 100) c
+            WHERE NOT p_kind_limits ? k.kind OR (p_kind_limits ->> k.kind)::integer >
+                (SELECT count(*) FROM jobs r WHERE r.kind = k.kind AND r.status = 'running')
+                + (SELECT count(*) FROM others WHERE others.kind = k.kind)
+        ), roomy AS (
+            SELECT o.owner_id FROM (SELECT DISTINCT owner_id FROM old) o
+            WHERE owner_limit IS NULL OR owner_limit >
+                (SELECT count(*) FROM jobs r WHERE r.owner_id = o.owner_id AND r.status = 'running')
+                + (SELECT count(*) FROM others WHERE others.owner_id = o.owner_id)
+        )
+        SELECT old.id INTO oldest FROM old JOIN roomy USING (owner_id) ORDER BY old.run_at LIMIT 1;
+        IF (SELECT q.priority FROM jobs q WHERE q.id = oldest)
+           < (SELECT q.priority FROM jobs q WHERE q.id = chosen[cardinality(chosen)])
+           AND oldest <> ALL (chosen) THEN
+            chosen[cardinality(chosen)] := oldest;
+            overdue := ARRAY[oldest];
         END IF;
     END IF;
 
