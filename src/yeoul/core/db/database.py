@@ -27,7 +27,9 @@ _SET_SCOPE = text("SELECT set_config('yeoul.user_id', :user_id, true), set_confi
 _OPTIONS = f"-c search_path={SCHEMA},public -c timezone=UTC"
 _LINK: dict[str, Any] = {
     "connect_timeout": 10,
-    # A server that vanished without a word (power, network) is noticed within a minute, not after hours.
+    # A server that vanished without a word (power, network) is noticed within a minute, not after hours: by what it was
+    # asked and did not acknowledge, or, while nothing is asked, by probes.
+    "tcp_user_timeout": 30_000,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
