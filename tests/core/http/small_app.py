@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from yeoul.core.auth.middleware import OpeningsMiddleware
 from yeoul.core.auth.router import router as auth_router
 from yeoul.core.base.readiness import Check
 from yeoul.core.db.database import Database
@@ -43,6 +44,7 @@ def small_app(
 ) -> FastAPI:
     app = FastAPI()
     app.state.services = SmallServices(settings, database)
+    app.add_middleware(OpeningsMiddleware)
     install(app, settings, larger_bodies=larger_bodies)
     app.include_router(auth_router)
     return app

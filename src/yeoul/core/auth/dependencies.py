@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from yeoul.core.auth.errors import AdminOnly, NotWithAKey, ScopeMissing, TokenInvalid
 from yeoul.core.auth.keys.lookup import KeyLookup
 from yeoul.core.auth.keys.text import looks_like_key
+from yeoul.core.auth.middleware import OPENING
 from yeoul.core.auth.principal import Principal, Scope
 from yeoul.core.auth.sessions import Client, Sessions
 from yeoul.core.auth.tokens import Tokens
@@ -86,6 +87,8 @@ async def current_principal(
         if by_cookie:
             require_own_page(connection, services.settings)
         principal = Principal(claims.user_id, claims.role, claims.session_id, "cookie" if by_cookie else "bearer")
+    if (opening := connection.scope.get(OPENING)) is not None:
+        opening.principal = principal
     connection.scope[USER_ID] = principal.user_id
     connection.scope[ROLE] = principal.role
     structlog.contextvars.bind_contextvars(user_id=str(principal.user_id))

@@ -16,7 +16,7 @@ class Principal:
 
     Access tokens are not looked up: a role change, a disabled account or a revoked session takes effect when the
     token expires (``access_token_seconds``), since none of these gets a new one. Keys are looked up each time: what is
-    changed about them holds at once.
+    changed about them holds at once. What stays open, streams and WebSockets, ends within seconds of either.
     """
 
     user_id: UUID
@@ -24,6 +24,12 @@ class Principal:
     session_id: UUID | None
     via: Literal["bearer", "cookie", "key"]
     scopes: frozenset[Scope] = ALL_SCOPES
+    key_id: UUID | None = None
+
+    @property
+    def credential_id(self) -> UUID | None:
+        """The session or the key by which they are here."""
+        return self.session_id or self.key_id
 
     @property
     def is_admin(self) -> bool:

@@ -1,16 +1,16 @@
 """The SQL of accounts. Every function works in the caller's transaction."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Row, delete, func, or_, select, update
+from sqlalchemy import CursorResult, Row, delete, func, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from yeoul.core.auth.principal import Role
-from yeoul.core.auth.tables import AuthSession, LoginAttempt, User
+from yeoul.core.auth.tables import ApiKey, AuthSession, LoginAttempt, User
 
 _FIRST_USER_LOCK = 0x7965_6F75_0001  # 'yeou', 1: who may be the first user holds it
 
@@ -33,6 +33,22 @@ _SESSION_COLUMNS = (
     AuthSession.user_agent,
 )
 _OPEN = (AuthSession.revoked_at.is_(None), AuthSession.expires_at > func.now())
+
+
+async def roles_of_good(session: AsyncSession, credentials: Collection[UUID | None]) -> dict[UUID | None, str]:
+    """The role of the user of each of these sessions and keys that is still good."""
+    by_session = (
+        select(AuthSession.id, User.role)
+        .join(User, User.id == AuthSession.user_id)
+        .where(*_OPEN, User.disabled_at.is_(None))
+    )
+    by_key = (
+        select(ApiKey.id, User.role)
+        .join(User, User.id == ApiKey.user_id)
+        .where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()), User.disabled_at.is_(None))
+    )
+    found = union_all(by_session.where(AuthSession.id.in_(credentials)), by_key.where(ApiKey.id.in_(credentials)))
+    return {row.id: row.role for row in await session.execute(found)}
 
 
 async def clock(session: AsyncSession) -> datetime:

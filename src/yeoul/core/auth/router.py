@@ -23,6 +23,7 @@ from yeoul.core.auth.dependencies import (
     key_lookup,
     services_of,
 )
+from yeoul.core.auth.middleware import openings
 from yeoul.core.auth.outside.router import providers_of
 from yeoul.core.auth.outside.router import router as outside_router
 from yeoul.core.auth.own.router import router as own_router
@@ -38,6 +39,7 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Makes what this room keeps for an application, and closes what was opened in the end."""
     providers_of(app)
     yield
+    await openings(app).close()
     if hasattr(app.state, KEY_LOOKUP):
         await key_lookup(app).close()
 

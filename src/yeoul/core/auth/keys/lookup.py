@@ -69,7 +69,7 @@ class KeyLookup:
         if known.touch:
             await self._fetch(_TOUCH, known.id)
         scopes = cast("list[Scope]", known.scopes)
-        return Principal(known.user_id, cast("Role", known.role), None, "key", frozenset(scopes))
+        return Principal(known.user_id, cast("Role", known.role), None, "key", frozenset(scopes), known.id)
 
     async def close(self) -> None:
         """Closes the line."""

@@ -59,5 +59,5 @@ async def list_keys(person: Person, service: KeysDep) -> Page[KeyOut]:
 
 @router.delete("/keys/{key_id}", status_code=204)
 async def revoke_key(key_id: UUID, person: Person, service: KeysDep) -> None:
-    """Ends a key, at once and for good."""
+    """Ends a key, at once and for good; what it has open ends within seconds."""
     await service.revoke(person, key_id)

@@ -1,0 +1,141 @@
+"""Streams and WebSockets end with the session or the key that opened them.
+
+A request is over before its credential's end matters; what stays open would go on for hours. So it is asked, for all of
+a process in one query, whether those who opened it may still be here, and those who may not are told nothing more.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import cast
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from yeoul.core.auth import repository
+from yeoul.core.auth.principal import Principal
+from yeoul.core.base.tasks import cancel
+from yeoul.core.db.database import Database
+
+OPENING = "yeoul.opening"
+"""Key of the request's ``Opening`` in the ASGI scope."""
+LOOK_SECONDS = 5.0
+"""How often it is asked who may still be here."""
+POLICY_VIOLATION = 1008
+
+_END_SECONDS = 1.0
+_GOODBYE: dict[str, Message] = {
+    "http": {"type": "http.response.body", "body": b"", "more_body": False},
+    "websocket": {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "Sign in again."},
+}
+
+log = structlog.get_logger(__name__)
+
+
+class Opening:
+    """A request, and who made it once that is known. ``send`` refuses to say anything after ``end``."""
+
+    def __init__(self, kind: str, send: Send) -> None:
+        self.principal: Principal | None = None
+        self._kind = kind
+        self._send = send
+        self._ended = False
+
+    async def send(self, message: Message) -> None:
+        """Passes a message on; raises ``OSError``, as for a client that has left, after the end."""
+        if self._ended:
+            raise OSError("whoever opened this may no longer be here")
+        await self._send(message)
+
+    async def end(self) -> None:
+        """Ends the answer: what a client of ours takes for an interruption, and comes back from to be refused."""
+        self._ended = True
+        with suppress(Exception):  # it may have ended by itself, or its client may have stopped reading
+            async with asyncio.timeout(_END_SECONDS):
+                await self._send(_GOODBYE[self._kind])
+
+
+class Openings:
+    """What stays open in this process, looked at while there is any."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._open: set[Opening] = set()
+        self._looking: asyncio.Task[None] | None = None
+
+    def add(self, opening: Opening) -> None:
+        """Has an opening looked at, from now on."""
+        self._open.add(opening)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look_while_open(), name="openings")
+
+    def remove(self, opening: Opening) -> None:
+        """Forgets one that has ended."""
+        self._open.discard(opening)
+
+    async def close(self) -> None:
+        """Looks no more."""
+        await cancel(self._looking)
+
+    async def _look_while_open(self) -> None:
+        while self._open:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self._look()
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("could not look who may still be here, trying again", error=str(error).strip())
+
+    async def _look(self) -> None:
+        by_whom = {opening: opening.principal for opening in self._open if opening.principal is not None}
+        credentials = {principal.credential_id for principal in by_whom.values()}
+        async with self._database.as_service("auth: who may still be here") as session:
+            roles = await repository.roles_of_good(session, credentials)
+        gone = [
+            opening for opening, principal in by_whom.items() if roles.get(principal.credential_id) != principal.role
+        ]
+        for user_id in {by_whom[opening].user_id for opening in gone}:
+            log.info("streams of an ended session or key are closed", user_id=str(user_id))
+        await asyncio.gather(*(opening.end() for opening in gone))
+
+
+class OpeningsMiddleware:
+    """Notes what stays open: WebSockets and event streams of somebody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on."""
+        if scope["type"] not in _GOODBYE:
+            await self._app(scope, receive, send)
+            return
+        opening = scope[OPENING] = Opening(scope["type"], send)
+        noted: Openings | None = None
+
+        async def noticed(message: Message) -> None:
+            nonlocal noted
+            await opening.send(message)
+            if noted is None and opening.principal is not None and _stays_open(message):
+                noted = openings(scope["app"])
+                noted.add(opening)
+
+        try:
+            await self._app(scope, receive, noticed)
+        finally:
+            if noted is not None:
+                noted.remove(opening)
+
+
+def openings(app: Starlette) -> Openings:
+    """The application's, made when first used."""
+    if not hasattr(app.state, "openings"):
+        app.state.openings = Openings(app.state.services.database)
+    return cast("Openings", app.state.openings)
+
+
+def _stays_open(message: Message) -> bool:
+    if message["type"] == "http.response.start":
+        return Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream")
+    return bool(message["type"] == "websocket.accept")
