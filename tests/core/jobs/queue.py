@@ -156,7 +156,7 @@ class Queue:
     def sweep(self, workers: list[UUID] | None = None) -> dict[UUID, str]:
         with self.service.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(queries.SWEEP_LOST, {"error": ERROR, "workers": workers}).fetchall()
-        return {row[0]: row[1] for row in rows}
+        return {job_id: status for job_id, _, _, status in rows}
 
     def ready_due(self, limit: int = 500) -> int:
         row = self.service.execute("SELECT ready_due_jobs(%s) AS n", [limit]).fetchone()

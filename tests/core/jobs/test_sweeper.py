@@ -8,8 +8,9 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 
-from tests.core.jobs.queue import Queue
+from tests.core.jobs.queue import KIND, Queue
 from tests.core.runtime.helpers import until
 from yeoul.core.db.database import Database
 from yeoul.core.db.listen import ListenHub, Ringer
@@ -51,6 +52,13 @@ def lost(queue: Queue, owner: UUID, *, cancel: bool = False, max_attempts: int =
         queue.cancel(owner, job_id)
     queue.expire(worker)
     return job_id
+
+
+def counted(status: str | None = None) -> float:
+    """Attempts whose lease was lost, or that ended so, as metrics have it."""
+    if status is None:
+        return REGISTRY.get_sample_value("yeoul_worker_leases_lost_total") or 0
+    return REGISTRY.get_sample_value("yeoul_worker_attempts_total", {"kind": KIND, "status": status}) or 0
 
 
 def test_what_becomes_of_a_lost_job(queue: Queue) -> None:
@@ -143,12 +151,19 @@ async def test_the_dead_of_this_host_are_buried_at_once(queue: Queue, sweeper: M
     ):
         (jobs[name],) = queue.backlog(owner, 1)
         queue.claim(queue.worker(60, host=host, pid=number, born=since))
+    last = queue.submit(owner, max_attempts=1)
+    assert last is not None
+    jobs["dead in its last attempt"] = last
+    queue.claim(queue.worker(60, host=this_host(), pid=2**22 + 2, born=own))
     jobs["expired elsewhere"] = lost(queue, owner)
+    before = [counted(), counted("queued"), counted("failed")]
     await sweeper(lease=60).start()
+    assert [counted() - before[0], counted("queued") - before[1], counted("failed") - before[2]] == [3, 2, 1]
     assert {name: queue.job(job_id)["status"] for name, job_id in jobs.items()} == {
         "alive": "running",
         "dead": "queued",
         "another with its number": "queued",
+        "dead in its last attempt": "failed",
         "elsewhere": "running",
         "expired elsewhere": "running",
     }

@@ -15,9 +15,9 @@ from tests.core.runtime.helpers import add, echo, events, until
 from tests.core.telemetry.test_tracing import twice
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.llm import observe
-from yeoul.core.llm.errors import ModelUnavailable
+from yeoul.core.llm.errors import ModelUnavailable, RequestRejected
 from yeoul.core.llm.gateway import Gateway
-from yeoul.core.llm.schemas import CompletionRequest, Message
+from yeoul.core.llm.schemas import CompletionRequest, EmbeddingRequest, Message
 from yeoul.core.runtime.services import DatabaseUrls
 from yeoul.core.telemetry.metrics import serving_metrics
 from yeoul.settings import Settings
@@ -41,6 +41,25 @@ async def test_calls_tokens_and_cost_by_model(settings: Settings) -> None:
     after = [value("yeoul_model_tokens_total", of | {"direction": "output"})]
     after += [value("yeoul_model_calls_total", of | {"outcome": "ok"})]
     assert [b - a for a, b in zip(before, after, strict=True)] == [done.usage.output_tokens, 1]
+    assert REGISTRY.get_sample_value("yeoul_model_cost_usd_total", of) is not None
+    await gateway.aclose()
+
+
+async def test_embeddings_are_calls_too(settings: Settings) -> None:
+    of = {"provider": "fake", "model": "embedding"}
+    read = [
+        ("tokens", {"direction": "input"}),
+        ("calls", {"outcome": "ok"}),
+        ("calls", {"outcome": "model_request_rejected"}),
+    ]
+    before = [value(f"yeoul_model_{name}_total", of | more) for name, more in read]
+    gateway = Gateway(settings)
+    made = await gateway.embed(EmbeddingRequest(model="fake/embedding", texts=["one two", "three"]))
+    with pytest.raises(RequestRejected):
+        await gateway.embed(EmbeddingRequest(model="fake/embedding", texts=["one"], dimensions=1000))
+    after = [value(f"yeoul_model_{name}_total", of | more) for name, more in read]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [made.tokens, 1, 1]
+    assert made.tokens
     assert REGISTRY.get_sample_value("yeoul_model_cost_usd_total", of) is not None
     await gateway.aclose()
 

@@ -126,6 +126,26 @@ async def test_content_only_where_it_is_wanted(
     assert "finish_reason" in call.attributes["gen_ai.output.messages"]
 
 
+async def test_embeddings_are_traced(
+    settings: Settings, urls: DatabaseUrls, user_id: UUID, collector: Collector
+) -> None:
+    from yeoul.core.embeddings.handlers import embed
+    from yeoul.core.embeddings.schemas import EmbedInput
+
+    async with process(settings, urls, embed, workers=1) as (services, _):
+        async with services.database.as_user(user_id) as session:
+            given = EmbedInput(model="fake/embedding", texts=["a secret", "another"])
+            job = await submit.submit(session, services, embed, given)
+        await events(services, user_id, job.id)
+    (call,) = await ends(collector, 1, CLIENT)
+    assert call.name == "embeddings embedding"
+    assert call.attributes["gen_ai.operation.name"] == "embeddings"
+    assert call.attributes["gen_ai.request.model"] == "embedding"
+    assert call.attributes["gen_ai.usage.input_tokens"] > 0
+    assert call.attributes["yeoul.texts"] == 2
+    assert "a secret" not in repr(collector.spans)
+
+
 async def test_a_failed_call_says_its_code(
     settings: Settings, urls: DatabaseUrls, user_id: UUID, collector: Collector
 ) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 from uuid import UUID
 
+from prometheus_client import Counter
+
 from yeoul.core.base import json
 from yeoul.core.base.errors import InvalidInput
 from yeoul.core.events.schemas import MAX_EVENT_BYTES
@@ -16,6 +18,10 @@ EVENT_OVERHEAD = 64
 """What an event weighs beside its data, in bytes: many tiny ones are much too."""
 PIECE = (MAX_EVENT_BYTES - EVENT_OVERHEAD) // 6
 """Longest text of one event, in characters: each takes six bytes of JSON at most."""
+
+ENDED = Counter(
+    "yeoul_worker_attempts", "Attempts this process has ended, or taken from a dead worker.", ["kind", "status"]
+)
 
 Fence = tuple[UUID, int]
 """Job and epoch: what every write of an attempt is compared with."""

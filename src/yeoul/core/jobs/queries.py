@@ -107,7 +107,7 @@ UPDATE jobs j SET
     run_at = CASE WHEN l.status = 'queued' THEN now() ELSE j.run_at END,
     finished_at = CASE WHEN l.status <> 'queued' THEN clock_timestamp() END
 FROM lost l WHERE l.id = j.id
-RETURNING j.id, j.status, (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id)
+RETURNING j.id, (SELECT s.id FROM streams s WHERE s.topic = 'user:' || j.owner_id), j.kind, j.status
 """
 """Takes jobs from workers whose lease has run out, of all or of the named ones. They keep their place in the queue."""
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
+from prometheus_client import Counter
 
 from yeoul.core.base import json
 from yeoul.core.base.faultpoints import reach
@@ -18,6 +19,7 @@ from yeoul.core.db.database import Database, patiently
 from yeoul.core.db.listen import STREAMS_GREW, ListenHub, Ringer
 from yeoul.core.events import queries as event_queries
 from yeoul.core.jobs import queries
+from yeoul.core.jobs.attempt import ENDED
 from yeoul.core.jobs.doorbells.base import Doorbell
 from yeoul.core.jobs.hosts import lives, this_host
 
@@ -32,6 +34,9 @@ WORKER_LOST = json.dumps(
         "message": "The worker that ran this job stopped answering. Retry it if it has failed for good.",
     }
 )
+
+
+LOST = Counter("yeoul_worker_leases_lost", "Attempts this process took from workers that stopped answering.")
 
 
 class Sweeper:
@@ -107,7 +112,10 @@ class Sweeper:
         while rows := await self._line.fetch(queries.SWEEP_LOST, {"error": WORKER_LOST, "workers": workers}):
             log.warning("took jobs from workers that stopped answering", jobs=[str(row[0]) for row in rows])
             reach("lost.taken")
-            self._ringer.ring(STREAMS_GREW, [stream for row in rows for stream in (row[0], row[2])])
+            for *streams, kind, status in rows:
+                LOST.inc()
+                ENDED.labels(kind, status).inc()
+                self._ringer.ring(STREAMS_GREW, streams)
             self._doorbell.ring()
 
     async def _bury_the_dead(self) -> None:

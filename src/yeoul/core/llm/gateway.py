@@ -16,7 +16,7 @@ from yeoul.core.llm.catalogue import Catalogue, Route
 from yeoul.core.llm.connections import Connections
 from yeoul.core.llm.errors import ModelError, ModelRateLimited, ModelTimeout
 from yeoul.core.llm.limits import Limiter, Size, Turn
-from yeoul.core.llm.observe import observed
+from yeoul.core.llm.observe import observed, observed_embedding
 from yeoul.core.llm.own_keys import Held, kept_out
 from yeoul.core.llm.providers.base import Connection, Provider
 from yeoul.core.llm.schemas import (
@@ -109,14 +109,17 @@ class Gateway:
         ``caller`` is a job, which waits for its turn in the queue, as for ``stream``.
         """
         route = self.embedding_route(request.model, key)
-        with kept_out(key):
-            async with self._connections.use(route.provider, key if route.own_key else None) as connection:
-                embed = await asyncio.to_thread(import_module, "yeoul.core.llm.embed")  # pydantic-ai, as below
-                return await self._embed(
-                    embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds), route, caller
-                )
+        making = self._embed(route, request, caller, key if route.own_key else None)
+        return await observed_embedding(making, route, request, self._settings)
 
-    async def _embed(self, call: Any, route: Route, caller: UUID | None) -> Embeddings:  # noqa: ANN401  (embed.Call)
+    async def _embed(self, route: Route, request: EmbeddingRequest, caller: UUID | None, key: str | None) -> Embeddings:
+        with kept_out(key):
+            async with self._connections.use(route.provider, key) as connection:
+                embed = await asyncio.to_thread(import_module, "yeoul.core.llm.embed")  # pydantic-ai, as below
+                call = embed.Call(connection, route, request, seconds=self._settings.model_timeout_seconds)
+                return await self._embed_all(call, route, caller)
+
+    async def _embed_all(self, call: Any, route: Route, caller: UUID | None) -> Embeddings:  # noqa: ANN401  (embed.Call)
         attempt = 0
         while not call.done:
             attempt += 1

@@ -4,8 +4,8 @@ One call is what the caller sees: the gateway's own attempts after hiccups are i
 """
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing, contextmanager
 from decimal import Decimal
 
 from prometheus_client import Counter, Histogram
@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 from yeoul.core.base import json
 from yeoul.core.llm.catalogue import Route
 from yeoul.core.llm.errors import ModelError
-from yeoul.core.llm.schemas import Completed, CompletionRequest, TextDelta
+from yeoul.core.llm.schemas import Completed, CompletionRequest, Cost, EmbeddingRequest, Embeddings, TextDelta, Usage
 from yeoul.core.telemetry import tracing
 from yeoul.settings import Settings
 
@@ -53,16 +53,44 @@ async def observed(
 ) -> AsyncGenerator[TextDelta | Completed]:
     """The same items, counted and traced; closes them."""
     span = _begin(route, request) if tracing.is_on() else tracing.NO_SPAN
-    began = time.monotonic()
-    outcome, answered = "canceled", False
-    try:
+    with _timed(route, settings, span) as answered:
         async with aclosing(items):
             async for item in items:
                 if isinstance(item, Completed):
-                    outcome, answered = "ok", True
-                    _count(route, item)
+                    answered()
+                    _count(route, item.usage, item.cost)
+                    if item.first_token_ms is not None:
+                        FIRST_TOKEN_SECONDS.labels(*_counted(route)).observe(item.first_token_ms / 1000)
                     _complete(span, item)
                 yield item
+
+
+async def observed_embedding(
+    making: Awaitable[Embeddings], route: Route, request: EmbeddingRequest, settings: Settings
+) -> Embeddings:
+    """The same vectors, counted and traced."""
+    span = _begin_embedding(route, request) if tracing.is_on() else tracing.NO_SPAN
+    with _timed(route, settings, span) as answered:
+        made = await making
+        answered()
+        usage = None if made.tokens is None else Usage(input_tokens=made.tokens, output_tokens=0)
+        _count(route, usage, made.cost)
+        _spent(span, usage, made.cost)
+    return made
+
+
+@contextmanager
+def _timed(route: Route, settings: Settings, span: tracing.Span) -> Generator[Callable[[], None]]:
+    """Counts one call and ends its span; it has failed, or was given up, unless told that it was answered."""
+    began = time.monotonic()
+    outcome, done = "canceled", False
+
+    def answered() -> None:
+        nonlocal outcome, done
+        outcome, done = "ok", True
+
+    try:
+        yield answered
     except ModelError as error:
         outcome = error.code
         raise
@@ -70,10 +98,10 @@ async def observed(
         outcome = type(error).__name__
         raise
     finally:
-        labels = _labels(route, settings, answered=answered)
+        labels = _labels(route, settings, answered=done)
         CALLS.labels(*labels, outcome).inc()
         CALL_SECONDS.labels(*labels).observe(time.monotonic() - began)
-        if not answered:
+        if not done:
             span.fail(outcome)
         span.end()
 
@@ -89,18 +117,22 @@ def _labels(route: Route, settings: Settings, *, answered: bool) -> tuple[str, s
     return key
 
 
-def _count(route: Route, item: Completed) -> None:
+def _counted(route: Route) -> tuple[str, str]:
+    """Provider and model of a call that was answered."""
     key = (route.provider.name, route.model.name)
     if key not in _seen and len(_seen) >= MOST_MODELS:
-        key = (route.provider.name, "other")
+        return route.provider.name, "other"
     _seen.add(key)
-    if item.usage is not None:
-        TOKENS.labels(*key, "input").inc(item.usage.input_tokens)
-        TOKENS.labels(*key, "output").inc(item.usage.output_tokens)
-    if item.cost.usd is not None:
-        COST.labels(*key).inc(float(max(item.cost.usd, Decimal(0))))
-    if item.first_token_ms is not None:
-        FIRST_TOKEN_SECONDS.labels(*key).observe(item.first_token_ms / 1000)
+    return key
+
+
+def _count(route: Route, usage: Usage | None, cost: Cost) -> None:
+    labels = _counted(route)
+    if usage is not None:
+        TOKENS.labels(*labels, "input").inc(usage.input_tokens)
+        TOKENS.labels(*labels, "output").inc(usage.output_tokens)
+    if cost.usd is not None:
+        COST.labels(*labels).inc(float(max(cost.usd, Decimal(0))))
 
 
 def _begin(route: Route, request: CompletionRequest) -> tracing.Span:
@@ -121,19 +153,36 @@ def _begin(route: Route, request: CompletionRequest) -> tracing.Span:
     return tracing.begin(f"chat {route.model.name}", "client", attributes)
 
 
+def _begin_embedding(route: Route, request: EmbeddingRequest) -> tracing.Span:
+    attributes: dict[str, tracing.Value] = {
+        "gen_ai.operation.name": "embeddings",
+        "gen_ai.provider.name": _PROVIDERS.get(route.provider.name, route.provider.name),
+        "gen_ai.request.model": route.model.name,
+        "yeoul.texts": len(request.texts),
+    }
+    if request.dimensions is not None:
+        attributes["gen_ai.embeddings.dimension.count"] = request.dimensions
+    return tracing.begin(f"embeddings {route.model.name}", "client", attributes)
+
+
+def _spent(span: tracing.Span, usage: Usage | None, cost: Cost) -> None:
+    if usage is not None:
+        span.set({"gen_ai.usage.input_tokens": usage.input_tokens})
+    if cost.usd is not None:
+        span.set({"yeoul.cost.usd": float(cost.usd)})
+
+
 def _complete(span: tracing.Span, item: Completed) -> None:
     if span is tracing.NO_SPAN:
         return
+    _spent(span, item.usage, item.cost)
     attributes: dict[str, tracing.Value] = {"gen_ai.response.finish_reasons": [item.finish_reason]}
     if item.usage is not None:
-        attributes["gen_ai.usage.input_tokens"] = item.usage.input_tokens
         attributes["gen_ai.usage.output_tokens"] = item.usage.output_tokens
         if item.usage.cached_input_tokens is not None:
             attributes["gen_ai.usage.cache_read.input_tokens"] = item.usage.cached_input_tokens
     if item.first_token_ms is not None:
         attributes["gen_ai.response.time_to_first_chunk"] = item.first_token_ms / 1000
-    if item.cost.usd is not None:
-        attributes["yeoul.cost.usd"] = float(item.cost.usd)
     if tracing.with_content():
         answer = {"role": "assistant", "parts": [_text(item.text)], "finish_reason": item.finish_reason}
         attributes["gen_ai.output.messages"] = json.dumps([answer])

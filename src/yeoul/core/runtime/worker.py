@@ -8,7 +8,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge, Histogram
 
 from yeoul.core.base import json
 from yeoul.core.base.faultpoints import reach
@@ -17,7 +17,7 @@ from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import patiently
 from yeoul.core.db.listen import JOBS_CANCELED, STREAMS_GREW
 from yeoul.core.jobs import queries
-from yeoul.core.jobs.attempt import Attempt
+from yeoul.core.jobs.attempt import ENDED, Attempt
 from yeoul.core.jobs.errors import LostLease
 from yeoul.core.jobs.flusher import Flusher
 from yeoul.core.jobs.hosts import born, this_host
@@ -38,11 +38,9 @@ LEAVE_SECONDS = 5.0
 """How long a worker tries to say goodbye to a database that does not answer."""
 
 RUNNING = Gauge("yeoul_worker_jobs_running", "Jobs this process is running.")
-FINISHED = Counter("yeoul_worker_attempts", "Attempts this process has ended.", ["kind", "status"])
 RUN_SECONDS = Histogram(
     "yeoul_worker_attempt_seconds", "Duration of attempts.", ["kind"], buckets=(0.01, 0.1, 1, 5, 15, 60, 300, 1800)
 )
-LOST = Counter("yeoul_worker_leases_lost", "Attempts whose lease this process lost.")
 
 
 class Worker:
@@ -207,18 +205,18 @@ class Worker:
                 call.cancel()
                 await asyncio.wait({call}, timeout=UNWIND_SECONDS)
             outcome = outcome_of(kind, attempt, call)
-            status = "lost"
+            status = None
             reach("job.ending")
             if outcome is not None:
-                status = await self._flusher.finish(attempt, outcome) or "lost"
+                status = await self._flusher.finish(attempt, outcome)
                 if outcome.status == "queued" and outcome.delay:
                     self._sweeper.due_in(outcome.delay)
                 elif outcome.status == "queued":
                     self._services.doorbell.ring()
-            if status == "lost":
-                LOST.inc()
+            if status is None:  # and whoever took the job has counted this attempt
                 log.warning("lost the lease; another worker has the job")
-            FINISHED.labels(attempt.kind, status).inc()
+            else:
+                ENDED.labels(attempt.kind, status).inc()
             RUN_SECONDS.labels(attempt.kind).observe(asyncio.get_running_loop().time() - started)
         finally:
             timer.cancel()
