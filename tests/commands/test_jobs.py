@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.commands.conftest import SECONDS, Start, Yeoul, one
+from tests.commands.conftest import SECONDS, Start, Yeoul, change, one
 from tests.conftest import add_user, process
 from yeoul.commands.terminal import local_time
 from yeoul.core.completions.handlers import CompleteInput, complete
@@ -96,6 +96,13 @@ def test_what_a_job_has_said(yeoul: Yeoul, asked: str) -> None:
     assert words[0][1:] == ["text", '"one two"'] or words[0][2].startswith('"one')
     nothing = yeoul("jobs", "events", asked, "--after", "999", "--follow")
     assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "Nothing more has happened.\n")
+
+
+def test_without_its_events_a_job_tells_its_end(yeoul: Yeoul, asked: str, urls: DatabaseUrls) -> None:
+    change(urls, f"DELETE FROM yeoul.events WHERE stream_id = '{asked}'")  # noqa: S608  (ours)
+    for follow in ((), ("--follow",)):
+        lines = yeoul("jobs", "events", asked, "--json", *follow).stdout.splitlines()
+        assert [json.loads(line)["type"] for line in lines] == ["text", "succeeded"]
 
 
 def test_a_job_that_waits_is_canceled(yeoul: Yeoul, waiting: UUID) -> None:

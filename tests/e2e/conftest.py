@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import pytest_asyncio
 from playwright.async_api import APIResponse, Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
@@ -84,6 +85,13 @@ class Server:
                     self.port = int(found[1])
                     ready.set()
         ready.set()  # it has ended: nobody need wait for more
+
+    def forget_events(self, job_id: str) -> None:
+        """Deletes a job's events, as maintenance does once they are past their time."""
+        password = (self.data_dir / "postgres.password").read_text().strip()
+        url = f"host={self.data_dir / 'postgres'} user=postgres dbname=yeoul password={password}"
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DELETE FROM yeoul.events WHERE stream_id = %s", [job_id])
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self.process is None:

@@ -256,6 +256,18 @@ async def test_back_and_forward_go_between_question_and_answer(page: Page, serve
     assert await shown(page) == "there and back"
 
 
+async def test_an_answer_without_its_events_is_shown(page: Page, server: Server) -> None:
+    job_id = await submit(page.context, server, "here to **stay**")
+    await ended(page.context, server, job_id)
+    server.forget_events(job_id)
+    await page.goto(f"/ask/{job_id}")
+    await finished(page)
+    assert await shown(page) == "here to stay"
+    await page.goto(f"/jobs/{job_id}")
+    await expect(page.get_by_text("here to stay")).to_be_visible()
+    await expect(page.get_by_text("Connection lost")).to_be_hidden()
+
+
 async def test_somebody_elses_answer_is_not_there(
     page: Page, server: Server, new_context: NewContext, watch: Watch
 ) -> None:

@@ -117,7 +117,12 @@ async def _events(
             kind = (await service.get(session, job_id)).kind
             _, last = await repository.span(session, job_id)
             watch = await service.watch(session, here.services.events, job_id, min(after, last))
+        for event in watch.before:
+            if (event.seq or 0) > after:
+                _print_event(event, as_json=as_json)
         if after >= last and (watch.over or not follow):
+            if watch.before:
+                return
             say("Nothing more has happened." if last else "Nothing has happened yet: the job waits in the queue.")
             return
         if follow and not watch.over and not await somebody_works(here.services, kind):

@@ -74,6 +74,20 @@ async def test_there_is_nothing_after_the_end(http: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
 
 
+async def test_without_its_events_a_job_tells_its_end(http: httpx.AsyncClient, urls: DatabaseUrls) -> None:
+    """From the beginning alone: a browser that comes back by itself is told that there is nothing left."""
+    url, frames = await finished(http)
+    with psycopg.connect(urls.service, autocommit=True) as connection:
+        connection.execute("DELETE FROM yeoul.events WHERE stream_id = %s", [url.split("/")[3]])
+    (end,) = split((await http.get(url)).content)
+    assert end.startswith(b"id: 1\nevent: succeeded\n")
+    assert [json.loads(frame.partition(b"data: ")[2]) for frame in (end, frames[-1])] == [
+        {"output": {"word": "end"}}
+    ] * 2
+    for after in ("1", str(len(frames))):
+        assert (await http.get(url, headers={"Last-Event-ID": after})).status_code == 204
+
+
 async def test_a_browsers_header_goes_before_the_address(http: httpx.AsyncClient) -> None:
     """A reconnecting browser asks the same address again and knows better by now."""
     url, frames = await finished(http)

@@ -137,6 +137,20 @@ async def test_many_streams_each_to_its_end(client: httpx.AsyncClient, mina: Acc
         assert log(own, job_id)[-1][1] == "succeeded"
 
 
+async def test_without_its_events_a_job_tells_its_end(
+    app: FastAPI, client: httpx.AsyncClient, mina: Account, opened: Open
+) -> None:
+    job_id = await submit(client, mina, QUICK)
+    async with opened() as socket:
+        await socket.send(type="subscribe", stream=job_id)
+        whole = await socket.until("closed")
+        async with app.state.services.database.service_connection() as connection:
+            await connection.execute("DELETE FROM events WHERE stream_id = %s", [job_id])
+        await socket.send(type="subscribe", stream=job_id)
+        _, end, _ = await socket.until("closed")
+    assert end == whole[-2] | {"seq": 1}
+
+
 async def test_a_cursor_resumes(client: httpx.AsyncClient, mina: Account, opened: Open) -> None:
     job_id = await submit(client, mina, QUICK)
     async with opened() as socket:

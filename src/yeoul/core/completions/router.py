@@ -105,15 +105,16 @@ class _Frames(EventStreamResponse):
 
     async def _frames(self, begun: Begun, encoder: Encoder) -> AsyncGenerator[str]:
         yield encoder.open() or ": open\n\n"
-        if not begun.watch.over:
-            subscription = begun.watch.subscription
-            async with subscription, aclosing(subscription.batches(HEARTBEAT_SECONDS)) as batches:
-                async for batch in batches:
-                    wire = _taken(encoder, batch) if batch else ": still here\n\n"
-                    if wire:
-                        yield wire
-                    if encoder.ended:
-                        break
+        if wire := _taken(encoder, begun.watch.before):
+            yield wire
+        subscription = begun.watch.subscription
+        async with subscription, aclosing(subscription.batches(HEARTBEAT_SECONDS)) as batches:
+            async for batch in batches:
+                wire = _taken(encoder, batch) if batch else ": still here\n\n"
+                if wire:
+                    yield wire
+                if encoder.ended:
+                    break
         if not encoder.ended:
             yield encoder.cut()
         self._left = False
@@ -237,7 +238,9 @@ async def read_response(
         if not stream:
             return await service.read(session, job)
         begun = Begun(service.asked(job), await jobs.watch(session, services.events, job.id, 0))
-    encoder = ResponsesEncoder(begun.asked, starting_after, base=begun.watch.base)
+    # Without its log nobody knows what a number stood for: everything comes again, with higher ones.
+    base = starting_after + 1 if begun.watch.over and starting_after is not None else begun.watch.base
+    encoder = ResponsesEncoder(begun.asked, starting_after, base=base)
     return _Frames(services, principal, begun, encoder)
 
 

@@ -13,7 +13,7 @@ from yeoul.core.base import json
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.completions import repository
 from yeoul.core.completions.dialects.base import Asked
-from yeoul.core.completions.dialects.responses import ResponsesEncoder, item, response, succeeded
+from yeoul.core.completions.dialects.responses import ResponsesEncoder, response
 from yeoul.core.completions.errors import AnswerCanceled, ResponseNotFound, UnsupportedParameter, failure
 from yeoul.core.completions.said import Range
 from yeoul.core.completions.schemas import CompleteInput, Dialect
@@ -93,14 +93,9 @@ async def read(session: AsyncSession, job: Job) -> dict[str, Any]:
         return response(asked(job), job.status)
     encoder = ResponsesEncoder(asked(job))
     encoder.open()
-    for event in await repository.events(session, job.id):
+    for event in await repository.events(session, job.id) or jobs.told(job):  # none: they are past their time
         encoder.take(event)
-    if encoder.ended:
-        return encoder.response
-    if job.output is None:  # its log has been pruned
-        return response(asked(job), job.status, error=job.error)
-    done = item(f"msg_{job.id.hex}_0", "completed", job.output["text"])
-    return succeeded(asked(job), job.output, done)
+    return encoder.response
 
 
 async def cancel(services: Services, principal: Principal, job_id: UUID) -> None:
@@ -114,19 +109,18 @@ async def cancel_and_wait(services: Services, principal: Principal, job_id: UUID
     async with services.database.as_user(principal.user_id) as session:
         await jobs.cancel(session, services.ringer, job_id)
         watch = await jobs.watch(session, services.events, job_id, None)
-    if not watch.over:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await ended(watch)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await ended(watch)
 
 
 async def ended(watch: Watch) -> Event | None:
     """Waits for the terminal event; null when the server stops first."""
-    last = None
+    last = watch.before[-1] if watch.over and watch.before else None
     async with watch.subscription, aclosing(watch.subscription.batches()) as batches:
         async for batch in batches:
             last = batch[-1]
-    return last if watch.subscription.over else None
+    return last if watch.over or watch.subscription.over else None
 
 
 async def output(begun: Begun) -> dict[str, Any]:

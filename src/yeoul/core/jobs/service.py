@@ -1,6 +1,7 @@
 """Rules about jobs that need no handler: reading, cancelling, watching."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -74,7 +75,9 @@ async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: in
     if after is None:
         after = last
     if job.status in TERMINAL and last in {after, 0}:  # 0: its events are past their time
-        return Watch(events.subscribe(job_id, last), [], over=True, base=base)
+        subscription = events.subscribe(job_id, last)
+        subscription.end()
+        return Watch(subscription, told(job) if after == 0 else [], over=True, base=base)
     if after > last or 0 < after < base:
         before, after = [reset(job_id)], 0
     subscription = events.subscribe(job_id, after)
@@ -83,6 +86,18 @@ async def watch(session: AsyncSession, events: EventHub, job_id: UUID, after: in
         if place := await repository.place(session, job_id):
             subscription.tell("queued", place_data(*place))
     return Watch(subscription, before, base=base)
+
+
+def told(job: Job) -> list[Event]:
+    """What there is to tell of an ended job without its events: its text, in one piece, and its end."""
+    said = (job.output or {}).get("text")
+    ends: dict[str, dict[str, Any]] = {
+        "succeeded": {"output": job.output}, "failed": {"error": job.error}, "canceled": {},
+    }  # fmt: skip
+    wire = [(job.status, ends[job.status])]
+    if isinstance(said, str) and said:
+        wire.insert(0, ("text", {"delta": said}))
+    return [Event(job.id, seq, kind, json.dumps(data)) for seq, (kind, data) in enumerate(wire, 1)]
 
 
 def place_data(position: int, eta_seconds: float) -> str:

@@ -115,11 +115,14 @@ async def watch_job(
     after: Cursor = None,
     last_event_id: LastEventId = None,
 ) -> Response:
-    """The job's events after a cursor, then live until its end. 204 when there is nothing left to come."""
+    """The job's events after a cursor, then live until its end. 204 when there is nothing left to come.
+
+    Of a job whose events are past their time, its text and its end are told, from the beginning alone.
+    """
     cursor = last_event_id if last_event_id is not None else after or 0
     async with services.database.as_user(principal.user_id) as session:
         watch = await service.watch(session, services.events, job_id, cursor)
-    if watch.over:
+    if watch.over and not watch.before:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
     return sse.stream(watch.subscription, watch.before)
 

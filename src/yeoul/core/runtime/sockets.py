@@ -135,10 +135,9 @@ class _Connection(Connection):
             json.dumps({"type": "subscribed", "stream": message.stream, "after": watch.subscription.last_seq})
         )
         await self._send_events(message.stream, watch.before)
-        if not watch.over:
-            async with watch.subscription, aclosing(watch.subscription.batches()) as batches:
-                async for batch in batches:
-                    await self._send_events(message.stream, batch)
+        async with watch.subscription, aclosing(watch.subscription.batches()) as batches:
+            async for batch in batches:
+                await self._send_events(message.stream, batch)
         if watch.over or watch.subscription.over:
             await self.send(json.dumps({"type": "closed", "stream": message.stream}))
 
