@@ -24,8 +24,8 @@ class Broker(Protocol):
     def start(self) -> None:
         """Starts it, unless it runs; returns once it answers."""
 
-    def kill(self) -> None:
-        """Ends it as kill -9 does."""
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Ends it, and waits for its end."""
 
     def freeze(self) -> None:
         """Has it keep its connections and answer nothing, until ``thaw``."""
@@ -75,10 +75,10 @@ class _Server:
             return bool(connection.recv(1))
         return False
 
-    def kill(self) -> None:
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            self._process.send_signal(number)
+            self._process.wait(60)
             self._process = None
 
     def freeze(self) -> None:

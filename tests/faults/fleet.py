@@ -192,12 +192,11 @@ class Fleet:
         process = slot.process
         process.send(number)
         pause = rng.choice((0.0, 0.2, 1.0, 2.5))
+        self._count(number, slot.command[0])
         if number == signal.SIGKILL:
-            self.counts["kill -9 " + slot.command[0]] += 1
             if not for_good:
                 self.fill_later(slot, pause)
             return True
-        self.counts["SIGTERM " + slot.command[0]] += 1
 
         async def leave() -> None:
             status = await asyncio.to_thread(process.process.wait, 30)
@@ -223,14 +222,14 @@ class Fleet:
             slot.busy = False
         return True
 
-    def kill_postgres(self) -> bool:
-        """Whoever uses it starts it again."""
+    def kill_postgres(self, number: signal.Signals = signal.SIGKILL) -> bool:
+        """Whoever uses it starts it again. SIGINT is how it is told to stop: SIGTERM has it wait for its clients."""
         pid = self.system.postgres
         if pid is None:
             return False
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        self.counts["kill -9 PostgreSQL"] += 1
+            os.kill(pid, number)
+        self._count(number, "PostgreSQL")
         return True
 
     async def kill_backend(self, rng: random.Random) -> bool:
@@ -256,15 +255,15 @@ class Fleet:
         self.counts["connection dropped"] += len(rows or [])
         return bool(rows)
 
-    def kill_broker(self, rng: random.Random) -> bool:
+    def kill_broker(self, rng: random.Random, number: signal.Signals = signal.SIGKILL) -> bool:
         broker = self.broker
         if broker is None or "broker" in self._down:
             return False
         self._down.add("broker")
-        broker.kill()
-        self.counts["kill -9 broker"] += 1
+        self._count(number, "broker")
 
         async def back() -> None:
+            await asyncio.to_thread(broker.kill, number)
             await asyncio.sleep(rng.choice((0.1, 1.0, 3.0)))
             await asyncio.to_thread(broker.start)
             self._down.remove("broker")
@@ -272,12 +271,12 @@ class Fleet:
         self._task(back())
         return True
 
-    def kill_model(self, rng: random.Random) -> bool:
+    def kill_model(self, rng: random.Random, number: signal.Signals = signal.SIGKILL) -> bool:
         if "model" in self._down:
             return False
         self._down.add("model")
-        self.model.end()
-        self.counts["kill -9 model server"] += 1
+        self.model.end(number)
+        self._count(number, "model server")
 
         async def back() -> None:
             await asyncio.sleep(rng.choice((0.0, 0.5, 1.5)))
@@ -286,6 +285,9 @@ class Fleet:
 
         self._task(back())
         return True
+
+    def _count(self, number: signal.Signals, whom: str) -> None:
+        self.counts[f"{'kill -9' if number == signal.SIGKILL else number.name} {whom}"] += 1
 
     @property
     def kills(self) -> int:

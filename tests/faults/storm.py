@@ -124,6 +124,9 @@ class Storm:
             (3, lambda: self.fleet.pause(rng.choice(self.fleet.workers), self.lease * rng.uniform(1.2, 2))),
             (5, lambda: self._kill_some_worker(signal.SIGTERM)),
             (3, lambda: self._now(self.fleet.kill(rng.choice(self.fleet.apis), rng, signal.SIGTERM))),
+            (2, lambda: self._now(self.fleet.kill_broker(rng, signal.SIGTERM))),
+            (2, lambda: self._now(self.fleet.kill_model(rng, signal.SIGTERM))),
+            (1, lambda: self._kill_postgres(signal.SIGINT)),
         ]
         await rng.choices([fault for _, fault in faults], [weight for weight, _ in faults])[0]()
 
@@ -149,13 +152,13 @@ class Storm:
             self.killed += [(at, row[0]) for row in rows or []]
         return True
 
-    async def _kill_postgres(self) -> bool:
+    async def _kill_postgres(self, number: signal.Signals = signal.SIGKILL) -> bool:
         """Not so often that leases never count: the sweeper waits for a full one after each start."""
         if time.monotonic() - self._postgres_at < 3 * self.lease + 2:
             return False
         self._postgres_at = time.monotonic()
         self.postgres_kills.append(time.time())
-        return self.fleet.kill_postgres()
+        return self.fleet.kill_postgres(number)
 
     async def _kill_backend(self) -> bool:
         if time.monotonic() - self._postgres_at < 3 * self.lease + 2:
