@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from yeoul import __version__
 from yeoul.console.router import install as install_console
+from yeoul.core.auth.dependencies import signed_in
 from yeoul.core.auth.middleware import OpeningsMiddleware
 from yeoul.core.auth.router import router as auth_router
 from yeoul.core.base.errors import Unavailable
@@ -57,7 +58,8 @@ def create_app(settings: Settings, *, worker: bool = False, kinds: Kinds | None 
     app.state.settings = settings
     app.add_middleware(OpeningsMiddleware)
     products = {path: most for product in installed() for path, most in product.bodies.items()}
-    install_http(app, settings, larger_bodies=dict.fromkeys(_WITH_IMAGES, BODY_BYTES) | products)
+    larger = dict.fromkeys(_WITH_IMAGES, BODY_BYTES) | products
+    install_http(app, settings, larger_bodies=larger, admit=signed_in)
     for router in (auth_router, failed_router, jobs_router, schedules_router, sockets_router, llm_router):
         app.include_router(router)
     install_completions(app)

@@ -19,6 +19,7 @@ from yeoul.core.completions.dialects.chat import usage_of
 from yeoul.core.completions.dialects.responses import succeeded
 from yeoul.core.completions.schemas import CompleteInput
 from yeoul.core.llm.images import MOST_BYTES
+from yeoul.settings import Settings
 
 DOT = f"data:image/png;base64,{b64encode(PNG).decode()}"
 SEEN = f"[image/png, {len(PNG)} bytes]"
@@ -167,3 +168,14 @@ def test_tokens_from_the_cache_are_where_openais_clients_look() -> None:
     asked = Asked(UUID(int=1), datetime(2026, 1, 1, tzinfo=UTC), CompleteInput(prompt="hi"))
     for made, cached in ((output, 8), (plain, 0)):
         assert succeeded(asked, made, {})["usage"]["input_tokens_details"]["cached_tokens"] == cached
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/generate", "/api/prompts/execute"])
+async def test_large_bodies_are_for_who_is_signed_in(
+    path: str, client: httpx.AsyncClient, account: Account, settings: Settings
+) -> None:
+    body = b" " * (settings.max_body_bytes + 1)
+    refused = await client.post(path, content=body)
+    assert refused.status_code == 401, refused.text
+    read = await client.post(path, content=body, headers=account.headers)
+    assert read.status_code in {400, 422}, read.text

@@ -12,6 +12,7 @@ from yeoul.core.auth.middleware import OpeningsMiddleware
 from yeoul.core.auth.router import router as auth_router
 from yeoul.core.base.readiness import Check
 from yeoul.core.db.database import Database
+from yeoul.core.http.body_limit import Admit
 from yeoul.core.http.install import install
 from yeoul.settings import Settings
 
@@ -40,12 +41,16 @@ def settings_with(**values: Any) -> Settings:
 
 
 def small_app(
-    settings: Settings, database: Database | None = None, *, larger_bodies: dict[str, int] | None = None
+    settings: Settings,
+    database: Database | None = None,
+    *,
+    larger_bodies: dict[str, int] | None = None,
+    admit: Admit | None = None,
 ) -> FastAPI:
     app = FastAPI()
     app.state.services = SmallServices(settings, database)
     app.add_middleware(OpeningsMiddleware)
-    install(app, settings, larger_bodies=larger_bodies)
+    install(app, settings, larger_bodies=larger_bodies, admit=admit)
     app.include_router(auth_router)
     return app
 

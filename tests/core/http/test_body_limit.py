@@ -6,7 +6,8 @@ from fastapi import FastAPI, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.core.http.small_app import assert_problem, client_of, settings_with, small_app
-from yeoul.core.http.body_limit import BodyLimitMiddleware, _LimitPassedError
+from yeoul.core.base.errors import Unauthenticated
+from yeoul.core.http.body_limit import BodyLimitMiddleware, _RefusedError
 
 LIMIT = 1024
 
@@ -54,6 +55,44 @@ async def test_a_path_that_takes_more(app: FastAPI) -> None:
         assert (await client.post("/large", content=b"x" * 3 * LIMIT)).json() == 3 * LIMIT
         response = await client.post("/large", content=b"x" * (3 * LIMIT + 1))
     assert "3,072" in assert_problem(response, 413, "too_large")["detail"]
+
+
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize(("size", "asked"), [(LIMIT, 0), (LIMIT + 1, 1), (3 * LIMIT, 1)])
+async def test_more_is_read_only_for_whom_it_may_be(stated: bool, size: int, asked: int) -> None:
+    """A visitor gets as far as anybody, and is told who may go on."""
+    allowed, looked, read = False, 0, 0
+
+    async def admit(_request: Request) -> None:
+        nonlocal looked
+        looked += 1
+        if not allowed:
+            raise Unauthenticated("Sign in first.")
+
+    async def told() -> AsyncIterator[bytes]:
+        nonlocal read
+        async for piece in pieces(size):
+            read += len(piece)
+            yield piece
+
+    app = small_app(settings_with(max_body_bytes=LIMIT), larger_bodies={"/large": 3 * LIMIT}, admit=admit)
+
+    @app.post("/large")
+    async def take_large(request: Request) -> int:
+        return len(await request.body())
+
+    async with client_of(app) as client:
+        headers = {"Content-Length": str(size)} if stated else {}
+        response = await client.post("/large", content=told(), headers=headers)
+        if asked:
+            assert_problem(response, 401, "unauthenticated")
+            assert read <= (0 if stated else LIMIT + 100)
+        else:
+            assert response.json() == size
+        assert looked == asked
+        allowed, looked = True, 0
+        assert (await client.post("/large", content=told(), headers=headers)).json() == size
+        assert looked == asked
 
 
 @pytest.mark.parametrize("path", ["/raw", "/json"])
@@ -104,7 +143,7 @@ async def test_limit_passed_in_mid_answer_cuts_it() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    with pytest.raises(_LimitPassedError):
+    with pytest.raises(_RefusedError):
         await BodyLimitMiddleware(echo, limit=250)({"type": "http", "path": "/", "headers": []}, receive, send)
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body", "http.response.body"]
 

@@ -95,6 +95,11 @@ async def current_principal(
     return principal
 
 
+async def signed_in(connection: HTTPConnection) -> Principal:
+    """The principal, for what comes before routes; raises as ``current_principal``."""
+    return await current_principal(connection, None)
+
+
 def key_lookup(app: Starlette) -> KeyLookup:
     """The application's way to look up keys, opened when first used."""
     if not hasattr(app.state, KEY_LOOKUP):
