@@ -58,10 +58,12 @@ async def test_every_column_ends_right(whole: Server, new_context: NewContext) -
         await expect(tab.get_by_role("region", name="Answers").get_by_text("Some failed")).to_be_visible()
         await _check(tab)
     shown = await (await context.request.get(f"/api/prompts/{first.url.rsplit('/', 1)[1]}/status")).json()
-    local = [one["response_text"].strip() for one in shown["results"] if one["model"] == LOCAL]
-    assert len(local) == ITERATIONS
-    for tab in (first, second):
-        assert await _texts(tab, LOCAL) == local
+    for model in (LOCAL, upstream.GEMINI):
+        said = [one["response_text"].strip() for one in shown["results"] if one["model"] == model]
+        assert len(said) == ITERATIONS
+        for tab in (first, second):
+            assert await _texts(tab, model) == said
+    assert said == ["First"] * ITERATIONS, "what was said before the filter stopped it"
 
 
 async def _check(tab: Page) -> None:

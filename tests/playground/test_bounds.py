@@ -44,9 +44,7 @@ def settings(settings: Settings, vendor: Server) -> Settings:
     return settings.model_copy(update={"openai_base_url": vendor.url, "openai_api_key": SecretStr("k")})
 
 
-async def test_a_time_of_ones_own(
-    client: httpx.AsyncClient, account: Account, execute: Execute, ended: Ended
-) -> None:
+async def test_a_time_of_ones_own(client: httpx.AsyncClient, account: Account, execute: Execute, ended: Ended) -> None:
     await ended((await execute())["execution_id"])  # what answers need has been imported
     made = await execute(models=["fake/silent", "fake/echo"], timeout_seconds=1)
     shown = await ended(made["execution_id"])

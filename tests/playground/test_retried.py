@@ -15,9 +15,7 @@ Retried = tuple[Json, Json, str]
 
 
 @pytest.fixture
-async def retried(
-    client: httpx.AsyncClient, address: str, account: Account, execute: Execute, ended: Ended
-) -> Retried:
+async def retried(client: httpx.AsyncClient, address: str, account: Account, execute: Execute, ended: Ended) -> Retried:
     prompt = script({"text": "again ", "after_ms": 20}, repeat=100_000, fail_first=[400])
     made = await execute(selected_model="fake/script", user_prompt=prompt)
     before = await ended(made["execution_id"])

@@ -270,7 +270,7 @@ async def iteration(session: AsyncSession, found: Execution, either: UUID) -> Jo
 
 
 async def unfinished(session: AsyncSession, firsts: Sequence[UUID]) -> dict[UUID, Job]:
-    """The jobs that have not ended of some iterations, by these's first ones: a retry in the place of what it repeats."""
+    """Jobs that have not ended, by the first ones of their iterations: a retry in the place of what it repeats."""
     retries = and_(Job.root_id.in_(firsts), Job.root_id != Job.id)
     query = select(Job).where(Job.finished_at.is_(None), or_(Job.id.in_(firsts), retries)).order_by(Job.id)
     return {job.root_id: job for job in await session.scalars(query)}

@@ -64,7 +64,7 @@ def _tell(session: AsyncSession, services: Services, canceled_now: list[tuple[UU
 
 
 async def delete(session: AsyncSession, services: Services, prompt_id: UUID) -> None:
-    """Deletes a version with all that came of it, its jobs too; what still runs is canceled. Raises ``PromptNotFound``."""
+    """Deletes a version with all that came of it, jobs too; what still runs is canceled. Raises ``PromptNotFound``."""
     if await repository.prompt(session, prompt_id) is None:
         raise PromptNotFound
     _tell(session, services, await repository.delete_prompt(session, prompt_id))
