@@ -40,6 +40,30 @@ def whole(browser_path: str, providers: dict[str, str], local_weights: Path) -> 
     yield from new_server(YEOUL_LOCAL_ENABLED="true", YEOUL_MODELS_DIR=str(local_weights), **providers)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def caching() -> AsyncGenerator[str]:
+    async with upstream.caching() as running:
+        yield running.url
+
+
+@pytest.fixture
+def cached(browser_path: str, caching: str) -> Generator[Server]:
+    """A server whose provider has a cache."""
+    yield from new_server(OPENAI_BASE_URL=caching, OPENAI_API_KEY="k")
+
+
+async def test_what_came_from_a_cache_is_shown(cached: Server, new_context: NewContext) -> None:
+    context = await new_context(cached.url)
+    await sign_up(context, cached)
+    page = await context.new_page()
+    await page.goto("/playground")
+    await run(page, "Say something.", upstream.OPENAI)
+    await ended(page)
+    facts = column(page, upstream.OPENAI).locator(".facts-line")
+    await expect(facts).to_contain_text("12 in, 5 out")
+    await expect(facts).to_contain_text(re.compile(r"From cache\s*8"))
+
+
 async def test_every_column_ends_right(whole: Server, new_context: NewContext) -> None:
     """429s are waited out, a blocked answer says why in words, and both tabs show what the server has."""
     context = await new_context(whole.url)

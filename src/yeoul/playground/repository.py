@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, RowMapping, and_, func, insert, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from yeoul.core.jobs.tables import Job
 from yeoul.core.llm.images import Image as Picture
@@ -195,10 +196,14 @@ async def results_by_id(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID
     return {one.id: one for one in await session.scalars(select(Result).where(Result.id.in_(ids)))}
 
 
-async def all_executions(session: AsyncSession, prompt_id: UUID) -> list[Row[tuple[UUID, int, list[dict[str, Any]]]]]:
-    """Every execution of a prompt, oldest first: its ``id``, ``case_count`` and ``checks``."""
-    query = select(Execution.id, Execution.case_count, Execution.checks).where(Execution.prompt_id == prompt_id)
-    return list(await session.execute(query.order_by(Execution.id)))
+async def executions_after(
+    session: AsyncSession, either: UUID, after: UUID | None, limit: int, *columns: InstrumentedAttribute[Any]
+) -> list[Row[Any]]:
+    """The execution of this id, or those of the prompt of this id after one, oldest first: ``id`` and these columns."""
+    query = select(Execution.id, *columns).where(or_(Execution.id == either, Execution.prompt_id == either))
+    if after is not None:
+        query = query.where(Execution.id > after)
+    return list(await session.execute(query.order_by(Execution.id).limit(limit)))
 
 
 async def results_after(
