@@ -194,6 +194,7 @@ async def test_rows_of_a_spreadsheet(scripts: Page, text: str, expected: list[li
         ("Hi {{ name }}, from {{city}} and {{name}}", ["name", "city"]),
         ("{{1a}} {name} {{a b}} {{}}", []),
         ("{{_x1}}", ["_x1"]),
+        ("{{\ta }} {{b\n}} {{ c\u00a0}}", ["a"]),
     ],
 )
 async def test_variables_of_a_prompt(scripts: Page, text: str, expected: list[str]) -> None:
