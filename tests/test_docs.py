@@ -37,6 +37,19 @@ def test_the_examples_stand_on_their_pages() -> None:
     assert shown == files
 
 
+def test_the_lines_of_the_playground_are_as_many_as_its_page_says() -> None:
+    """Within a tenth; empty ones not counted."""
+    page = (ROOT / "docs/reference/playground.md").read_text(encoding="utf-8")
+    said = re.search(r"about ([\d,]+) lines of Python, ([\d,]+) of SQL and ([\d,]+) of its page", page)
+    assert said is not None
+    parts = ({".py"}, {".sql"}, {".js", ".css", ".html"})
+    files = [path for path in (ROOT / "src/yeoul/playground").rglob("*.*") if path.is_file()]
+    for number, suffixes in zip(said.groups(), parts, strict=True):
+        texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in suffixes]
+        count = sum(bool(line.strip()) for text in texts for line in text.splitlines())
+        assert abs(int(number.replace(",", "")) - count) <= count / 10, f"{count:,} lines of {suffixes}, not {number}"
+
+
 def dependencies() -> set[str]:
     """The packages pyproject.toml names, extras included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

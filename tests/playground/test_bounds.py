@@ -41,7 +41,8 @@ async def vendor() -> AsyncGenerator[Server]:
 
 @pytest.fixture
 def settings(settings: Settings, vendor: Server) -> Settings:
-    return settings.model_copy(update={"openai_base_url": vendor.url, "openai_api_key": SecretStr("k")})
+    keys = {"openai_api_key": SecretStr("k"), "anthropic_api_key": SecretStr("k")}
+    return settings.model_copy(update={"openai_base_url": vendor.url, **keys})
 
 
 async def test_a_time_of_ones_own(client: httpx.AsyncClient, account: Account, execute: Execute, ended: Ended) -> None:
@@ -56,6 +57,21 @@ async def test_a_time_of_ones_own(client: httpx.AsyncClient, account: Account, e
     assert job["attempt"] == 1 < job["max_attempts"], "it is not asked for again"
     assert echo["status"] == "completed"
     assert shown["status"] == "partial"
+
+
+async def test_a_value_that_a_model_does_not_take(client: httpx.AsyncClient, account: Account) -> None:
+    body = {"user_prompt": "x", "models": [PAID, "anthropic/claude-haiku-4-5"], "parameters": {"temperature": 1.5}}
+    answer = await client.post("/api/prompts/execute", json=body, headers=account.headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "parameter_not_taken")
+    words = "`anthropic/claude-haiku-4-5` takes `temperature` from 0 to 1, not 1.5."
+    assert answer.json()["errors"] == [{"loc": ["body", "parameters", "temperature"], "message": words}]
+    question = {"prompt": "x", "model": "anthropic/claude-haiku-4-5", "parameters": {"temperature": 1.5}}
+    job = {"kind": "llm.complete", "input": question}
+    job_id = (await client.post("/api/jobs", json=job, headers=account.headers)).json()["id"]
+    async with asyncio.timeout(20):
+        await client.get(f"/api/jobs/{job_id}/events", headers=account.headers)
+    error = (await client.get(f"/api/jobs/{job_id}", headers=account.headers)).json()["error"]
+    assert (error["code"], error["message"]) == ("model_cannot", words)
 
 
 async def test_money(execute: Execute, ended: Ended, vendor: Server) -> None:
