@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = (ROOT / "docs/spec.md").read_text(encoding="utf-8")
+SHOWN = {".py", ".html", ".js", ".toml"}
 ROWS = re.findall(r"^\| ([A-E]\d+) \| .+? \| (.+?) \| (.*?) ?\|$", SPEC, re.MULTILINE)
 
 
@@ -26,6 +27,27 @@ def test_a_row_that_works_names_the_test_that_shows_it(row: str, state: str, sho
     assert named or state == "planned", f"{row} {state}, but no test shows it"
     for name in named:
         assert (ROOT / name).exists(), f"{row}: {name} does not exist"
+
+
+def test_the_examples_stand_on_their_pages() -> None:
+    """Every file of them, by a mark that is whole: ruff formats ```` ```python ```` blocks, and a mark is no Python."""
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    shown = {path for page in pages for path in re.findall(r'^--8<-- "(examples/.+)"$', page, re.MULTILINE)}
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("*") if path.suffix in SHOWN}
+    assert shown == files
+
+
+def test_the_lines_of_the_playground_are_as_many_as_its_page_says() -> None:
+    """Within a tenth; empty ones not counted."""
+    page = (ROOT / "docs/reference/playground.md").read_text(encoding="utf-8")
+    said = re.search(r"about ([\d,]+) lines of Python, ([\d,]+) of SQL and ([\d,]+) of its page", page)
+    assert said is not None
+    parts = ({".py"}, {".sql"}, {".js", ".css", ".html"})
+    files = [path for path in (ROOT / "src/yeoul/playground").rglob("*.*") if path.is_file()]
+    for number, suffixes in zip(said.groups(), parts, strict=True):
+        texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in suffixes]
+        count = sum(bool(line.strip()) for text in texts for line in text.splitlines())
+        assert abs(int(number.replace(",", "")) - count) <= count / 10, f"{count:,} lines of {suffixes}, not {number}"
 
 
 def dependencies() -> set[str]:

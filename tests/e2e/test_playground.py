@@ -69,7 +69,11 @@ async def test_one_answer_is_stopped_and_asked_again_then_all_are_stopped(page: 
     await expect(page.get_by_role("region", name="Answers").get_by_text("Stopped").first).to_be_visible()
     for n in range(3):
         await expect(answers.nth(n)).to_have_attribute("data-state", "canceled")
-    await expect(answers.nth(0)).to_contain_text("word5 ")  # what was there stays readable
+    texts = await answers.locator(".pg-text").all_text_contents()
+    assert "word5 " in texts[0], "what was there stays readable"
+    await page.reload()
+    await ended(page)
+    assert await answers.locator(".pg-text").all_text_contents() == texts
 
 
 async def test_errors_say_why_and_an_answer_that_failed_is_asked_again(page: Page) -> None:
@@ -80,11 +84,54 @@ async def test_errors_say_why_and_an_answer_that_failed_is_asked_again(page: Pag
     await expect(column(page, "fake/error-401")).to_contain_text("The provider refused the key")
     await expect(page.get_by_role("region", name="Answers").get_by_text("Some failed")).to_be_visible()
     assert await text_of(page, "fake/echo") == "hello"
+    assert await text_of(page, "fake/blocked") == "This is"
+    await page.reload()
+    await ended(page)
+    assert await text_of(page, "fake/blocked") == "This is"
     failed = column(page, "fake/error-401").get_by_role("listitem").first
     async with page.expect_response(re.compile("/retry$")):
         await failed.get_by_role("button", name="Ask this again").click()
     await expect(failed).to_have_attribute("data-state", "queued")
     await expect(failed).to_have_attribute("data-state", "error", timeout=20_000)
+
+
+async def test_what_is_asked_again_streams_in_every_tab_and_after_a_reload(page: Page) -> None:
+    await page.goto("/playground")
+    again = '{"steps": [{"text": "again ", "after_ms": 25}], "repeat": 120, "fail_first": [400]}'
+    await run(page, again, "fake/script", "fake/echo")
+    await ended(page)
+    answer = column(page, "fake/script").get_by_role("listitem").first
+    await expect(answer).to_have_attribute("data-state", "error")
+    await answer.get_by_role("button", name="Ask this again").click()
+    await expect(answer).to_contain_text("again again ")
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    await page.reload()
+    for tab in (page, other):
+        answer = column(tab, "fake/script").get_by_role("listitem").first
+        await expect(answer).to_contain_text("again again ")
+        await expect(answer).to_have_attribute("data-state", "running")
+    for tab in (page, other):
+        answer = column(tab, "fake/script").get_by_role("listitem").first
+        await expect(answer).to_have_attribute("data-state", "completed")
+        assert await text_of(tab, "fake/script") == ("again " * 120).strip()
+        await expect(answer.locator(".notice")).to_be_hidden()
+        await expect(tab.get_by_role("region", name="Answers").get_by_text("Done")).to_be_visible()
+
+
+async def test_what_is_asked_again_and_stopped_shows_how_it_ended_before(page: Page) -> None:
+    await page.goto("/playground")
+    again = '{"steps": [{"text": "again ", "after_ms": 25}], "repeat": 4000, "fail_first": [400]}'
+    await run(page, again, "fake/script")
+    await ended(page)
+    answer = column(page, "fake/script").get_by_role("listitem").first
+    await answer.get_by_role("button", name="Ask this again").click()
+    await expect(answer).to_contain_text("again again ")
+    await answer.get_by_role("button", name="Stop this answer").click()
+    await expect(answer).to_have_attribute("data-state", "error")
+    await expect(answer.locator(".notice")).to_be_visible()
+    assert await text_of(page, "fake/script") == ""
+    await expect(answer.get_by_role("button", name="Ask this again")).to_be_visible()
 
 
 async def test_a_failed_attempt_is_shown_and_its_text_is_void(page: Page) -> None:

@@ -5,8 +5,9 @@ import io
 import json
 import re
 from base64 import b64decode
+from codecs import BOM_UTF8
 
-from playwright.async_api import BrowserContext, FilePayload, Page, expect
+from playwright.async_api import BrowserContext, FilePayload, Page, Route, expect
 
 from tests.e2e.conftest import IN_BROWSER, NewContext, Server, Watch
 from tests.e2e.playground import choose, column, ended, execute, over, prompt, run, text_of
@@ -117,6 +118,65 @@ async def test_what_is_written_is_kept_until_it_is_run(page: Page) -> None:
     await expect(page.get_by_label("System prompt")).to_have_value("")
 
 
+async def test_each_prompt_has_a_draft_of_its_own(page: Page) -> None:
+    await page.goto("/playground")
+    await run(page, "the first", "fake/echo")
+    await ended(page)
+    await page.reload()
+    await expect(prompt(page)).to_have_value("the first")
+    await prompt(page).fill("the first, changed")
+    other = await page.context.new_page()
+    await other.goto("/playground")
+    await prompt(other).fill("another one")
+    for tab, text in ((page, "the first, changed"), (other, "another one")):
+        await tab.reload()
+        await expect(prompt(tab)).to_have_value(text)
+    await page.evaluate("""() => {
+      for (let n = 0; n < 30; n += 1) localStorage.setItem(`yeoul.playground.draft.${n}`, `{"at": ${n}, "values": {}}`);
+    }""")
+    await prompt(page).fill("changed again")
+    await page.reload()
+    await expect(prompt(page)).to_have_value("changed again")
+    kept = "Object.keys(localStorage).filter((key) => key.startsWith('yeoul.playground.draft.')).length"
+    assert await page.evaluate(kept) == 20, "the latest of many"
+
+
+async def test_a_name_is_given_and_taken_away(page: Page) -> None:
+    await page.goto("/playground")
+    await page.get_by_role("button", name="Limits", exact=True).click()
+    await page.get_by_label("Name of the prompt").fill("Rivers")
+    await run(page, "named", "fake/echo")
+    await ended(page)
+    await expect(page.locator('[data-f="which"]')).to_have_text("Rivers")
+    await page.get_by_role("button", name=re.compile("^Limits")).click()
+    await page.get_by_label("Name of the prompt").fill("")
+    first = page.url
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await page.wait_for_url(lambda url: url != first)
+    await ended(page)
+    await expect(page.locator('[data-f="which"]')).to_have_text("version 2")
+
+
+async def test_a_judge_that_is_gone_stays_chosen_and_says_so(page: Page, server: Server) -> None:
+    judge = {"type": "judge", "model": "fake/slow", "rubric": "It is brief."}
+    started = await execute(page.context, server, user_prompt="2 words, 1 ms", checks=[judge])
+    await over(page.context, started)
+
+    async def without(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json()
+        for model in found["models"]:
+            model["available"] = model["available"] and model["id"] != "fake/slow"
+        await route.fulfill(response=answer, json=found)
+
+    await page.route("**/api/models", without)
+    await page.goto(f"/playground/{started['execution_id']}")
+    await page.get_by_role("button", name=re.compile("^Checks")).click()
+    choice = page.get_by_label("Model of check 1")
+    await expect(choice).to_have_value("fake/slow")
+    await expect(choice.locator("option:checked")).to_have_text("fake/slow, not available")
+
+
 async def test_what_does_not_fit_is_marked_where_it_is(page: Page, watch: Watch) -> None:
     await page.goto("/playground")
     await choose(page, "fake/echo")
@@ -222,7 +282,9 @@ async def test_a_prompt_becomes_a_program_and_its_answers_files(page: Page, serv
         await page.get_by_text("Export", exact=True).click()
         async with page.expect_download() as download:
             await page.get_by_role("link", name=name, exact=True).click()
-        text = (await (await download.value).path()).read_text(encoding="utf-8-sig")
+        data = (await (await download.value).path()).read_bytes()
+        assert data.startswith(BOM_UTF8) == (name == "CSV"), "spreadsheets read Korean then"
+        text = data.decode("utf-8-sig")
         assert "take me away" in text
         if name == "JSON":
             json.loads(text)
@@ -231,7 +293,7 @@ async def test_a_prompt_becomes_a_program_and_its_answers_files(page: Page, serv
         assert (await download.value).suggested_filename.endswith(name.lower())
 
 
-async def test_images_go_with_the_prompt_and_stay_with_it(page: Page) -> None:
+async def test_images_go_with_the_prompt_and_stay_with_it(page: Page, watch: Watch) -> None:
     await page.goto("/playground")
     await page.get_by_role("button", name="Images", exact=True).click()
     files = [_file("a.png", "image/png", PIXEL), _file("b.txt", "text/plain", b"x")]
@@ -243,6 +305,12 @@ async def test_images_go_with_the_prompt_and_stay_with_it(page: Page) -> None:
     await page.reload()
     await expect(page.get_by_role("list", name="Images").get_by_role("img")).to_have_count(1)
     await expect(page.get_by_role("button", name="Images", exact=False).first).to_contain_text("1")
+    watch.allowed.append("status of 500")
+    await page.route("**/images/1", lambda route: route.fulfill(status=500, body="no image"))
+    await page.reload()
+    await page.get_by_role("button", name="Images", exact=False).first.click()
+    await expect(page.get_by_text("The images could not be loaded. Add them again.")).to_be_visible()
+    await expect(page.get_by_role("list", name="Images").get_by_role("img")).to_have_count(0)
 
 
 async def test_images_and_cases_are_dropped_and_images_pasted(page: Page) -> None:

@@ -72,8 +72,8 @@ AT = {"model": "a/x", "iteration": 1, "case": 1}
             {"state": "completed", "text": "a!", "jobId": "j"},
         ),
         (
-            [["chunk", {**AT, "content": "a"}], ["error", _result(None, status="error", error_code="canceled")]],
-            {"state": "canceled", "text": "a"},
+            [["chunk", {**AT, "content": "ab"}], ["error", _result("a", status="error", error_code="canceled")]],
+            {"state": "canceled", "text": "a"},  # what the server keeps, as every other tab shows it
         ),
         (
             [["error", _result(None, status="error", error_code="model_error")]],
@@ -86,6 +86,54 @@ async def test_messages_add_up_to_a_board(scripts: Page, messages: list[Any], ex
     lane = lanes.pop("1/1/a/x")
     assert {name: lane[name] for name in expected} == expected
     assert [one["state"] for one in lanes.values()] == ["queued"] * 3
+
+
+AGAIN = f"""async () => {{
+  {LOAD}
+  const [{{Board}}, {{Columns}}] = [await load('board'), await load('columns')];
+  const at = {{model: 'm', iteration_number: 1, case_number: 1}};
+  const failed = {{...at, job_id: 'first', updated_at: '1', response_text: null, status: 'error',
+    error_code: 'model_error', error_message: '', checks: []}};
+  const status = (results, pending = []) => ({{status: 'failed', results, pending, statistics: [],
+    execution: {{models: ['m'], iterations: 1, cases: null}}}});
+  const asked = {{...at, job_id: 'second', status: 'running'}};
+  const board = new Board(status([failed]));
+  const [lane] = board.lanes.values();
+  const root = document.createElement('div');
+  document.body.append(root);
+  const columns = new Columns(root, board, new AbortController().signal);
+  const frame = () => new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+  const seen = [];
+  const take = async (changed) => {{
+    columns.changed(...changed);
+    await frame();
+    const notice = root.querySelector('[data-f=error]');
+    seen.push([lane.state, lane.text, notice.hidden]);
+  }};
+  await take([lane]);
+  await take(board.update(status([failed], [asked])));
+  board.apply('chunk', {{model: 'm', iteration: 1, case: 1, content: 'of the first job'}});
+  await take([board.apply('chunk', {{model: 'm', iteration: 1, case: 1, job_id: 'second', content: 'new'}})]);
+  await take(board.update(status([failed])));         // read before it was asked again
+  await take(board.update(status([failed]), [lane]));  // it was stopped: what was counts again
+  await take(board.update(status([{{...failed, job_id: 'third', updated_at: '2', response_text: 'mended',
+    status: 'completed', error_code: null, tokens_used: null, cost_usd: null, response_time_ms: null,
+    first_token_ms: null, finish_reason: null}}])));
+  root.remove();
+  return seen;
+}}"""
+
+
+async def test_an_answer_that_is_asked_again(scripts: Page) -> None:
+    """State, text, and whether no error is shown."""
+    assert await scripts.evaluate(AGAIN) == [
+        ["error", "", False],
+        ["running", "", True],
+        ["running", "new", True],
+        ["running", "new", True],
+        ["error", "", False],
+        ["completed", "mended", True],
+    ]
 
 
 async def test_whatever_arrives_is_drawn_once_a_frame(scripts: Page) -> None:
@@ -146,6 +194,7 @@ async def test_rows_of_a_spreadsheet(scripts: Page, text: str, expected: list[li
         ("Hi {{ name }}, from {{city}} and {{name}}", ["name", "city"]),
         ("{{1a}} {name} {{a b}} {{}}", []),
         ("{{_x1}}", ["_x1"]),
+        ("{{\ta }} {{b\n}} {{ c\u00a0}}", ["a"]),
     ],
 )
 async def test_variables_of_a_prompt(scripts: Page, text: str, expected: list[str]) -> None:

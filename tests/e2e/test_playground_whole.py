@@ -40,6 +40,30 @@ def whole(browser_path: str, providers: dict[str, str], local_weights: Path) -> 
     yield from new_server(YEOUL_LOCAL_ENABLED="true", YEOUL_MODELS_DIR=str(local_weights), **providers)
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def caching() -> AsyncGenerator[str]:
+    async with upstream.caching() as running:
+        yield running.url
+
+
+@pytest.fixture
+def cached(browser_path: str, caching: str) -> Generator[Server]:
+    """A server whose provider has a cache."""
+    yield from new_server(OPENAI_BASE_URL=caching, OPENAI_API_KEY="k")
+
+
+async def test_what_came_from_a_cache_is_shown(cached: Server, new_context: NewContext) -> None:
+    context = await new_context(cached.url)
+    await sign_up(context, cached)
+    page = await context.new_page()
+    await page.goto("/playground")
+    await run(page, "Say something.", upstream.OPENAI)
+    await ended(page)
+    facts = column(page, upstream.OPENAI).locator(".facts-line")
+    await expect(facts).to_contain_text("12 in, 5 out")
+    await expect(facts).to_contain_text(re.compile(r"From cache\s*8"))
+
+
 async def test_every_column_ends_right(whole: Server, new_context: NewContext) -> None:
     """429s are waited out, a blocked answer says why in words, and both tabs show what the server has."""
     context = await new_context(whole.url)
@@ -58,10 +82,15 @@ async def test_every_column_ends_right(whole: Server, new_context: NewContext) -
         await expect(tab.get_by_role("region", name="Answers").get_by_text("Some failed")).to_be_visible()
         await _check(tab)
     shown = await (await context.request.get(f"/api/prompts/{first.url.rsplit('/', 1)[1]}/status")).json()
-    local = [one["response_text"].strip() for one in shown["results"] if one["model"] == LOCAL]
-    assert len(local) == ITERATIONS
+    said = {
+        model: [one["response_text"].strip() for one in shown["results"] if one["model"] == model]
+        for model in (LOCAL, upstream.GEMINI)
+    }
+    assert len(said[LOCAL]) == ITERATIONS
+    assert said[upstream.GEMINI] == ["First"] * ITERATIONS, "what was said before the filter stopped it"
     for tab in (first, second):
-        assert await _texts(tab, LOCAL) == local
+        for model, texts in said.items():
+            assert await _texts(tab, model) == texts
 
 
 async def _check(tab: Page) -> None:

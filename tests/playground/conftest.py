@@ -72,3 +72,16 @@ async def messages(
             elif line and not line.startswith(":"):
                 name, _, value = line.partition(": ")
                 said[name] = value
+
+
+async def until(address: str, account: Account, job_id: str, kind: str) -> None:
+    """Follows a job until an event of some type."""
+    async with (
+        asyncio.timeout(20),
+        httpx.AsyncClient(base_url=address, timeout=60) as client,
+        client.stream("GET", f"/api/jobs/{job_id}/events", headers=account.headers) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line == f"event: {kind}":
+                return
+    raise AssertionError(f"job {job_id} ended without {kind}")

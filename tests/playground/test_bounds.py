@@ -13,7 +13,7 @@ from tests.conftest import Account
 from tests.core.llm import server
 from tests.core.llm.server import Answer, Asked, Server
 from tests.core.llm.vendors import STOP, OpenAI
-from tests.playground.conftest import Ended, Execute, Json, messages
+from tests.playground.conftest import Ended, Execute, Json, messages, until
 from yeoul.core.db.database import Database
 from yeoul.settings import Settings
 
@@ -41,10 +41,11 @@ async def vendor() -> AsyncGenerator[Server]:
 
 @pytest.fixture
 def settings(settings: Settings, vendor: Server) -> Settings:
-    return settings.model_copy(update={"openai_base_url": vendor.url, "openai_api_key": SecretStr("k")})
+    keys = {"openai_api_key": SecretStr("k"), "anthropic_api_key": SecretStr("k")}
+    return settings.model_copy(update={"openai_base_url": vendor.url, **keys})
 
 
-async def test_a_time_of_ones_own(execute: Execute, ended: Ended) -> None:
+async def test_a_time_of_ones_own(client: httpx.AsyncClient, account: Account, execute: Execute, ended: Ended) -> None:
     await ended((await execute())["execution_id"])  # what answers need has been imported
     made = await execute(models=["fake/silent", "fake/echo"], timeout_seconds=1)
     shown = await ended(made["execution_id"])
@@ -52,8 +53,25 @@ async def test_a_time_of_ones_own(execute: Execute, ended: Ended) -> None:
     assert (silent["status"], silent["error_code"]) == ("error", "timeout")
     assert "1 seconds" in silent["error_message"]
     assert 1000 <= silent["response_time_ms"] < 20_000
+    job = (await client.get(f"/api/jobs/{silent['job_id']}", headers=account.headers)).json()
+    assert job["attempt"] == 1 < job["max_attempts"], "it is not asked for again"
     assert echo["status"] == "completed"
     assert shown["status"] == "partial"
+
+
+async def test_a_value_that_a_model_does_not_take(client: httpx.AsyncClient, account: Account) -> None:
+    body = {"user_prompt": "x", "models": [PAID, "anthropic/claude-haiku-4-5"], "parameters": {"temperature": 1.5}}
+    answer = await client.post("/api/prompts/execute", json=body, headers=account.headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "parameter_not_taken")
+    words = "`anthropic/claude-haiku-4-5` takes `temperature` from 0 to 1, not 1.5."
+    assert answer.json()["errors"] == [{"loc": ["body", "parameters", "temperature"], "message": words}]
+    question = {"prompt": "x", "model": "anthropic/claude-haiku-4-5", "parameters": {"temperature": 1.5}}
+    job = {"kind": "llm.complete", "input": question}
+    job_id = (await client.post("/api/jobs", json=job, headers=account.headers)).json()["id"]
+    async with asyncio.timeout(20):
+        await client.get(f"/api/jobs/{job_id}/events", headers=account.headers)
+    error = (await client.get(f"/api/jobs/{job_id}", headers=account.headers)).json()["error"]
+    assert (error["code"], error["message"]) == ("model_cannot", words)
 
 
 async def test_money(execute: Execute, ended: Ended, vendor: Server) -> None:
@@ -113,6 +131,23 @@ async def test_an_answer_waits_for_its_judge(
     async with database.service_connection() as connection:
         rows = await (await connection.execute("SELECT count(*) FROM events WHERE type = 'usage'")).fetchall()
     assert rows == [(1,)], "the answer was asked once, and no judge's text is in the stream"
+
+
+async def test_what_waits_for_its_judge_and_is_stopped_keeps_its_answer(
+    client: httpx.AsyncClient, address: str, account: Account, execute: Execute, ended: Ended, vendor: Server
+) -> None:
+    async def first(asked: Asked, answer: Answer) -> None:
+        await answer.json(429, OpenAI().error(429), {"Retry-After": "3000"})
+
+    vendor.scripts = [first]
+    made = await execute(
+        checks=[{"type": "judge", "model": PAID, "rubric": "It is well said."}], user_prompt="said once"
+    )
+    pending = (await client.get(f"/api/prompts/{made['execution_id']}/status", headers=account.headers)).json()
+    await until(address, account, pending["pending"][0]["job_id"], "retrying")
+    await client.post(f"/api/prompts/{made['execution_id']}/cancel", headers=account.headers)
+    (result,) = (await ended(made["execution_id"]))["results"]
+    assert (result["error_code"], result["response_text"]) == ("canceled", "said once")
 
 
 @pytest.fixture

@@ -134,7 +134,12 @@ async def seeing(seen: list[tuple[str, Any, str]]) -> AsyncGenerator[str]:
 @pytest.mark.parametrize(("language", "library"), PROGRAMS)
 @pytest.mark.parametrize(
     ("model", "prefix", "most"),
-    [("openai/gpt-4.1-mini", "OPENAI", "max_completion_tokens"), ("gemini/gemini-3.8-flash", "GEMINI", "max_tokens")],
+    [
+        ("openai/gpt-4.1-mini", "OPENAI", "max_completion_tokens"),
+        ("anthropic/claude-haiku-4-5", "ANTHROPIC", "max_tokens"),
+        ("gemini/gemini-3.8-flash", "GEMINI", "max_tokens"),
+        ("perplexity/sonar", "PERPLEXITY", "max_tokens"),
+    ],
 )
 async def test_run_against_a_providers_server(
     language: Language, library: Client, model: str, prefix: str, most: str, node_modules: Path, tmp_path: Path

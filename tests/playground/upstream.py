@@ -31,6 +31,21 @@ async def flaky() -> AsyncGenerator[Server]:
 
 
 @asynccontextmanager
+async def caching() -> AsyncGenerator[Server]:
+    """An OpenAI that says ``Fast water.`` and took 8 of the 12 tokens it read from its cache."""
+
+    async def script(asked: Asked, answer: Answer) -> None:
+        await answer.open_stream()
+        for event in OpenAI().cached(["Fast water."]):
+            await answer.piece(event)
+        await answer.end()
+
+    async with server.running() as running:
+        running.scripts = [script]
+        yield running
+
+
+@asynccontextmanager
 async def strict() -> AsyncGenerator[Server]:
     """A Gemini that says ``First `` and is then stopped by its safety filter."""
 

@@ -15,6 +15,7 @@ OWNER_COLUMNS = ("owner_id", "user_id")
 
 APP_FUNCTIONS = {
     "current_user_id", "submit_job", "submit_jobs", "cancel_job", "queue_place", "playground_cancel",
+    "playground_delete",
 }  # fmt: skip
 
 

@@ -95,6 +95,36 @@ def test_anothers_job_is_neither_cancelled_nor_placed(seeded: Seeded, job: UUID,
     assert status(seeded, job) == "canceled"
 
 
+@pytest.mark.parametrize("actor", ["other", "nobody"])
+def test_anothers_prompt_is_neither_cancelled_nor_deleted(seeded: Seeded, actor: str) -> None:
+    with psycopg.connect(seeded.urls.service) as connection:
+        (ids,) = connection.execute("SELECT id, prompt_id, job_ids[1] FROM yeoul.playground_executions").fetchall()
+    execution, prompt, job = ids
+    with scope(seeded, getattr(seeded, actor, None)) as connection:
+        assert connection.execute("SELECT id FROM yeoul.playground_cancel(%s)", [execution]).fetchall() == []
+        assert connection.execute("SELECT id FROM yeoul.playground_delete(%s)", [prompt]).fetchall() == []
+    assert status(seeded, job) == "queued"
+    with scope(seeded, seeded.owner) as connection:
+        deleted = connection.execute("SELECT id, status FROM yeoul.playground_delete(%s)", [prompt]).fetchall()
+        assert deleted == [(job, "canceled")]
+        assert connection.execute("SELECT id FROM yeoul.playground_prompts").fetchall() == []
+
+
+def test_ones_own_ended_jobs_alone_are_forgotten(seeded: Seeded, job: UUID) -> None:
+    forget = "SELECT yeoul.forget_jobs(%s::uuid[])"
+    with psycopg.connect(seeded.urls.service) as connection:  # the app's login has no right to it
+        for user in (seeded.other, seeded.owner):
+            connection.execute("SELECT set_config('yeoul.user_id', %s, true)", [str(user)])
+            assert connection.execute(forget, [[job]]).fetchall() == [(0,)]
+        connection.execute("SELECT yeoul.cancel_job(%s)", [job])
+        connection.execute("SELECT set_config('yeoul.user_id', %s, true)", [str(seeded.other)])
+        assert connection.execute(forget, [[job]]).fetchall() == [(0,)]
+        connection.execute("SELECT set_config('yeoul.user_id', %s, true)", [str(seeded.owner)])
+        assert connection.execute(forget, [[job]]).fetchall() == [(1,)]
+        assert connection.execute("SELECT FROM yeoul.events WHERE stream_id = %s", [job]).fetchall() == []
+        assert connection.execute("SELECT FROM yeoul.jobs WHERE id = %s", [job]).fetchall() == []
+
+
 def test_a_temporary_table_does_not_stand_in_for_ours(seeded: Seeded, job: UUID) -> None:
     """Its triggers would run as the schema's owner."""
     with scope(seeded, seeded.other) as connection:

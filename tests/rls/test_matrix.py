@@ -51,7 +51,7 @@ APP = {
     "steps": Access(select=True),
     "streams": Access(select=True),
     "events": Access(select=True),
-    "playground_prompts": Access(select=True, insert=True, delete=True),
+    "playground_prompts": Access(select=True, insert=True),
     "playground_images": Access(select=True, insert=True),
     "playground_labels": Access(select=True, insert=True, delete=True),
     "playground_shares": Access(select=True, insert=True, delete=True),

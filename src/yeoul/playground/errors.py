@@ -40,7 +40,7 @@ class NoSuchSnippet(InvalidInput):
 
 
 class ParameterNotTaken(InvalidInput):
-    """A model does nothing with a parameter."""
+    """A model does nothing with a parameter, or not with such a value."""
 
     code = "parameter_not_taken"
 

@@ -115,6 +115,9 @@ def routed(
         if name not in honoured:
             words = f"`{route.id}` does not take `{name}`. It takes: {', '.join(honoured) or 'none'}."
             errors.append({"loc": ["body", "parameters", name], "message": words})
+    for route in routes.values():
+        for name, words in route.provider.beyond(route.model, parameters).items():
+            errors.append({"loc": ["body", "parameters", name], "message": words})
     if errors:
         raise ParameterNotTaken(f"{errors[0]['message']} Leave it out, or choose another model.", errors=errors)
     return list(routes)

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from yeoul.core.base import json
 from yeoul.core.runtime.services import Services
 from yeoul.playground import repository, service
-from yeoul.playground.checks import Check
 from yeoul.playground.checks import variables as variables_of
 from yeoul.playground.requests import CHECKS
 from yeoul.playground.schemas import PromptOut, ResultOut
+from yeoul.playground.tables import Execution
 
 Format = Literal["json", "csv", "jsonl"]
 
 AT_A_TIME = 100
+CHECKS_AT_A_TIME = 5
+"""Executions whose checks are read together: each may have 2 MB of them."""
 BOM = "\ufeff"
 """At the start of a file, it tells Excel that the rest is UTF-8."""
 
@@ -54,14 +59,11 @@ class _Row:
 
 @dataclass(frozen=True)
 class _What:
-    """What is exported: a prompt, and executions of it with their ``id``, ``case_count`` and ``checks``."""
+    """What is exported: results of a prompt. Variables and checks, by their names, are for CSV alone."""
 
     prompt: PromptOut
-    executions: list[Any]
-
-    @property
-    def checks(self) -> list[Check]:
-        return [check for one in self.executions for check in CHECKS.validate_python(one.checks)]
+    variables: list[str]
+    checks: list[str]
 
 
 async def export(services: Services, user_id: UUID, either: UUID, form: Format, *, bom: bool) -> AsyncGenerator[str]:
@@ -71,20 +73,45 @@ async def export(services: Services, user_id: UUID, either: UUID, form: Format, 
     """
     async with services.database.as_user(user_id) as session:
         prompt = await service.prompt(session, either)
-        every = await repository.all_executions(session, prompt.id)
-        chosen = [one for one in every if either in {one.id, prompt.id}]
-        what = _What(PromptOut.model_validate(prompt), chosen)
+        variables, checks = await _columns(session, either) if form == "csv" else ([], [])
+        what = _What(PromptOut.model_validate(prompt), [*prompt.variables, *variables], checks)
     head, rows, tail = _FORMS[form](what)
     yield (BOM if bom and form == "csv" else "") + head
     first = True
-    async for batch in _batches(services, user_id, what.executions):
+    async for batch in _batches(services, user_id, either):
         yield rows(batch, first)
         first = False
     yield tail
 
 
-async def _batches(services: Services, user_id: UUID, executions: Sequence[Any]) -> AsyncGenerator[list[_Row]]:
-    for execution in executions:
+async def _columns(session: AsyncSession, either: UUID) -> tuple[list[str], list[str]]:
+    """The variables of all executions' checks and the checks' names, each once: of what they check no more is kept."""
+    names: dict[str, None] = {}
+    variables: dict[str, None] = {}
+    after: UUID | None = None
+    while some := await repository.executions_after(session, either, after, CHECKS_AT_A_TIME, Execution.checks):
+        for one in some:
+            checks = CHECKS.validate_python(one.checks)
+            names |= dict.fromkeys(str(check.name) for check in checks)
+            variables |= dict.fromkeys(variables_of(checks))
+        after = some[-1].id
+    return list(variables), list(names)
+
+
+async def _executions(services: Services, user_id: UUID, either: UUID) -> AsyncGenerator[Row[Any]]:
+    after: UUID | None = None
+    while True:
+        async with services.database.as_user(user_id) as session:
+            some = await repository.executions_after(session, either, after, AT_A_TIME, Execution.case_count)
+        for one in some:
+            yield one
+        if len(some) < AT_A_TIME:
+            return
+        after = some[-1].id
+
+
+async def _batches(services: Services, user_id: UUID, either: UUID) -> AsyncGenerator[list[_Row]]:
+    async for execution in _executions(services, user_id, either):
         after: tuple[int, int, str] | None = None
         while True:
             async with services.database.as_user(user_id) as session:
@@ -114,13 +141,12 @@ def _jsonl(_: _What) -> tuple[str, _Rows, str]:
 
 
 def _csv(what: _What) -> tuple[str, _Rows, str]:
-    variables = list(dict.fromkeys([*what.prompt.variables, *variables_of(what.checks)]))
-    checks = list(dict.fromkeys(str(check.name) for check in what.checks))
+    variables = list(dict.fromkeys(what.variables))
     head = [*COLUMNS, *(f"{{{{{name}}}}}" for name in variables)]
-    head += [f"{part}: {name}" for name in checks for part in ("check", "detail")]
+    head += [f"{part}: {name}" for name in what.checks for part in ("check", "detail")]
 
     def rows(batch: list[_Row], _: bool) -> str:  # noqa: FBT001  (the same)
-        return _lines([_cells(one, variables, checks) for one in batch])
+        return _lines([_cells(one, variables, what.checks) for one in batch])
 
     return _lines([[_cell(name) for name in head]]), rows, ""
 
@@ -130,7 +156,7 @@ _FORMS = {"json": _json, "jsonl": _jsonl, "csv": _csv}
 
 def _lines(rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    csv.writer(text, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)  # some split what has no quotes at `;` and tabs too
     return text.getvalue()
 
 

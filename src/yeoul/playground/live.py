@@ -80,7 +80,7 @@ class Live:
         """Finds what is left to read after a cursor. Raises ``InvalidInput`` for one of another execution."""
         ids = [lane.job_id for lane in self._lanes]
         async with self._services.database.as_user(self._user_id) as session:
-            unfinished = await repository.unfinished(session, ids)
+            unfinished = {job.id for job in (await repository.unfinished(session, ids)).values()}
             spans = await repository.spans(session, ids)
         given = decode(after, len(ids))
         self._cursor = Cursor(given)

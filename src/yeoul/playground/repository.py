@@ -5,15 +5,17 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, RowMapping, delete, func, insert, or_, select, text, tuple_
+from sqlalchemy import Row, RowMapping, and_, func, insert, or_, select, text, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from yeoul.core.jobs.tables import Job
 from yeoul.core.llm.images import Image as Picture
 from yeoul.playground.tables import Case, Execution, Image, Prompt, Result
 
 _CANCEL = text("SELECT id, status FROM yeoul.playground_cancel(:id)")
+_DELETE = text("SELECT id, status FROM yeoul.playground_delete(:id)")
 
 _SPANS = text("""
     SELECT stream_id, min(seq) - 1 AS base, max(seq) AS last FROM yeoul.events
@@ -165,13 +167,13 @@ async def history(
     return [(one, by_prompt.get(one.id)) for one in prompts]
 
 
-async def delete_prompt(session: AsyncSession, prompt_id: UUID) -> None:
-    """Deletes a prompt with its executions and results."""
-    await session.execute(delete(Prompt).where(Prompt.id == prompt_id))
+async def delete_prompt(session: AsyncSession, prompt_id: UUID) -> list[tuple[UUID, str]]:
+    """Deletes a prompt with its executions and results, and its jobs that have ended; the others, canceled now."""
+    return [(row.id, row.status) for row in await session.execute(_DELETE, {"id": prompt_id})]
 
 
 async def cancel(session: AsyncSession, execution_id: UUID) -> list[tuple[UUID, str]]:
-    """Cancels what is left of an execution; its jobs with their statuses after it."""
+    """Cancels what is left of an execution; those jobs with their statuses after it."""
     return [(row.id, row.status) for row in await session.execute(_CANCEL, {"id": execution_id})]
 
 
@@ -194,10 +196,14 @@ async def results_by_id(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID
     return {one.id: one for one in await session.scalars(select(Result).where(Result.id.in_(ids)))}
 
 
-async def all_executions(session: AsyncSession, prompt_id: UUID) -> list[Row[tuple[UUID, int, list[dict[str, Any]]]]]:
-    """Every execution of a prompt, oldest first: its ``id``, ``case_count`` and ``checks``."""
-    query = select(Execution.id, Execution.case_count, Execution.checks).where(Execution.prompt_id == prompt_id)
-    return list(await session.execute(query.order_by(Execution.id)))
+async def executions_after(
+    session: AsyncSession, either: UUID, after: UUID | None, limit: int, *columns: InstrumentedAttribute[Any]
+) -> list[Row[Any]]:
+    """The execution of this id, or those of the prompt of this id after one, oldest first: ``id`` and these columns."""
+    query = select(Execution.id, *columns).where(or_(Execution.id == either, Execution.prompt_id == either))
+    if after is not None:
+        query = query.where(Execution.id > after)
+    return list(await session.execute(query.order_by(Execution.id).limit(limit)))
 
 
 async def results_after(
@@ -268,10 +274,11 @@ async def iteration(session: AsyncSession, found: Execution, either: UUID) -> Jo
     return found_jobs.one_or_none()
 
 
-async def unfinished(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Job]:
-    """Those of some jobs that have not ended."""
-    found = await session.scalars(select(Job).where(Job.id.in_(ids), Job.finished_at.is_(None)))
-    return {job.id: job for job in found}
+async def unfinished(session: AsyncSession, firsts: Sequence[UUID]) -> dict[UUID, Job]:
+    """Jobs that have not ended, by the first ones of their iterations: a retry in the place of what it repeats."""
+    retries = and_(Job.root_id.in_(firsts), Job.root_id != Job.id)
+    query = select(Job).where(Job.finished_at.is_(None), or_(Job.id.in_(firsts), retries)).order_by(Job.id)
+    return {job.root_id: job for job in await session.scalars(query)}
 
 
 async def characters(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, int]:

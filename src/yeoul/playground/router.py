@@ -106,7 +106,7 @@ async def read_prompt(prompt_id: UUID, principal: CurrentPrincipal, services: Cu
 
 @router.delete("/{prompt_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_prompt(prompt_id: UUID, principal: CurrentPrincipal, services: CurrentServices) -> None:
-    """Deletes a prompt with its executions and results. What still runs is canceled."""
+    """Deletes a prompt with its executions, results and jobs. What still runs is canceled, and what it said emptied."""
     async with services.database.as_user(principal.user_id) as session:
         await service.delete(session, services, prompt_id)
 

@@ -12,8 +12,6 @@ from yeoul.core.jobs.schemas import JobError, Progress
 ExecutionStatus = Literal["started", "running", "completed", "partial", "failed", "canceled"]
 """``partial``: some answered, some failed. ``canceled``: some were canceled, what the others gave is kept."""
 
-ENDED: frozenset[str] = frozenset({"completed", "partial", "failed", "canceled"})
-
 
 class Started(BaseModel):
     """An execution that has begun."""
@@ -125,7 +123,7 @@ class ResultText(BaseModel):
     iteration_number: int
     case_number: int = Field(description="1 where there are no cases.")
     model: str
-    response_text: str | None
+    response_text: str | None = Field(description="Of an error: what it had said by then; null: nothing.")
     tokens_used: TokensUsed | None
     cost_usd: Decimal | None = Field(description="Of the answer and its judges; null: unknown.")
     judging: Judging | None = Field(description="What judges took of it; null: nobody judged.")
@@ -149,7 +147,7 @@ class ResultOut(ResultText):
 
 
 class PendingText(BaseModel):
-    """An iteration that has not ended, whosever it is."""
+    """An iteration that has not ended, or is asked again, whosever it is."""
 
     iteration_number: int
     case_number: int
@@ -159,9 +157,12 @@ class PendingText(BaseModel):
 
 
 class Pending(PendingText):
-    """An iteration that has not ended. ``error``: why its last attempt failed, when it is tried again."""
+    """An iteration that has not ended, or is asked again: then ``results`` have how it ended before.
 
-    job_id: UUID
+    ``error``: why its last attempt failed, when it is tried again.
+    """
+
+    job_id: UUID = Field(description="The job that asks: another than the first after a retry.")
     attempt: int
     progress: Progress | None
     error: JobError | None

@@ -11,8 +11,8 @@ from yeoul.core.jobs import service as jobs
 from yeoul.core.runtime.services import Services
 from yeoul.playground import repository, statuses
 from yeoul.playground.errors import ImageNotFound, IterationNotFound, PromptNotFound
-from yeoul.playground.schemas import ENDED, ExecutionOut, HistoryItem, PromptDetail, PromptOut
-from yeoul.playground.tables import Execution, Prompt
+from yeoul.playground.schemas import ExecutionOut, HistoryItem, PromptDetail, PromptOut
+from yeoul.playground.tables import Prompt
 
 MOST_EXECUTIONS = 100
 
@@ -36,7 +36,8 @@ async def image(session: AsyncSession, either: UUID, number: int) -> tuple[str, 
 
 async def cancel(session: AsyncSession, services: Services, either: UUID) -> None:
     """Cancels what is left: at once what waits, as a request to its worker what runs. What has ended stays."""
-    await _cancel(session, services, await statuses.execution(session, either))
+    found = await statuses.execution(session, either)
+    _tell(session, services, await repository.cancel(session, found.id))
 
 
 async def cancel_iteration(session: AsyncSession, services: Services, either: UUID, iteration: UUID) -> UUID:
@@ -53,10 +54,9 @@ async def cancel_iteration(session: AsyncSession, services: Services, either: UU
     return found.id
 
 
-async def _cancel(session: AsyncSession, services: Services, found: Execution) -> None:
-    after = await repository.cancel(session, found.id)
-    running = [job_id for job_id, status in after if status == "running"]
-    canceled = [job_id for job_id, status in after if status == "canceled"]
+def _tell(session: AsyncSession, services: Services, canceled_now: list[tuple[UUID, str]]) -> None:
+    running = [job_id for job_id, status in canceled_now if status == "running"]
+    canceled = [job_id for job_id, status in canceled_now if status == "canceled"]
     if running:
         after_commit(session, lambda: services.ringer.ring(JOBS_CANCELED, running))
     if canceled:
@@ -64,13 +64,10 @@ async def _cancel(session: AsyncSession, services: Services, found: Execution) -
 
 
 async def delete(session: AsyncSession, services: Services, prompt_id: UUID) -> None:
-    """Deletes a version with all that came of it; what still runs is canceled. Raises ``PromptNotFound``."""
+    """Deletes a version with all that came of it, jobs too; what still runs is canceled. Raises ``PromptNotFound``."""
     if await repository.prompt(session, prompt_id) is None:
         raise PromptNotFound
-    for found in await repository.executions(session, prompt_id, MOST_EXECUTIONS):
-        if found.status not in ENDED:
-            await _cancel(session, services, found)
-    await repository.delete_prompt(session, prompt_id)
+    _tell(session, services, await repository.delete_prompt(session, prompt_id))
 
 
 async def history(session: AsyncSession, *, search: str | None, cursor: str | None, limit: int) -> Page[HistoryItem]:

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from yeoul.core.jobs.tables import Job
 from yeoul.playground import repository
 from yeoul.playground.errors import NeverExecuted, PromptNotFound
 from yeoul.playground.schemas import (
-    ENDED,
     CheckTally,
     ExecutionOut,
     ModelStatistics,
@@ -38,14 +38,18 @@ async def status(session: AsyncSession, either: UUID) -> StatusOut:
 
 async def status_of(session: AsyncSession, found: Execution) -> StatusOut:
     """How an execution stands."""
+    waiting = await repository.unfinished(session, found.job_ids)  # first: what ends meanwhile has a result by then
     results = await repository.results(session, found.id)
+    for result in results:
+        if result.id in waiting and waiting[result.id].id == result.job_id:
+            del waiting[result.id]
     return StatusOut(
         execution_id=found.id,
         prompt_id=found.prompt_id,
         status=ExecutionOut.model_validate(found).status,
         execution=await shown(session, found),
         results=[ResultOut.model_validate(one) for one in results],
-        pending=[] if found.status in ENDED else await _pending(session, found),
+        pending=await _pending(session, found, waiting),
         statistics=await _statistics(session, found),
     )
 
@@ -68,8 +72,7 @@ async def _statistics(session: AsyncSession, found: Execution) -> list[ModelStat
     ]
 
 
-async def _pending(session: AsyncSession, found: Execution) -> list[Pending]:
-    waiting = await repository.unfinished(session, found.job_ids)
+async def _pending(session: AsyncSession, found: Execution, waiting: dict[UUID, Job]) -> list[Pending]:
     lengths = await repository.characters(session, [job.id for job in waiting.values() if job.status == "running"])
     return [
         Pending.model_validate(

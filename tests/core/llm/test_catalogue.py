@@ -6,8 +6,9 @@ import pytest
 from tests.core.llm.vendors import settings
 from yeoul.core.llm import weights
 from yeoul.core.llm.catalogue import Catalogue
-from yeoul.core.llm.errors import ModelNotReady, UnknownModel
+from yeoul.core.llm.errors import ModelCannot, ModelNotReady, UnknownModel
 from yeoul.core.llm.providers.registry import PROVIDERS
+from yeoul.core.llm.schemas import CompletionRequest, Parameters
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,27 @@ def test_unknown(model: str, tmp_path: Path) -> None:
     catalogue = Catalogue(settings(openai_api_key="k", local_model=str(tmp_path / "mine.gguf")))
     with pytest.raises(UnknownModel, match="yeoul models list"):
         catalogue.route(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "temperature", "fits"),
+    [
+        ("anthropic/claude-haiku-4-5", 1.5, False),
+        ("anthropic/claude-next", 1.01, False),
+        ("anthropic/claude-haiku-4-5", 1, True),
+        ("anthropic/claude-sonnet-5-5", 1.5, True),  # it takes none, so none is sent
+        ("openai/gpt-4.1-mini", 2, True),
+        ("gemini/gemini-3.8-flash", 2, True),
+    ],
+)
+def test_values_of_parameters_fit_the_model(model: str, temperature: float, fits: bool) -> None:
+    catalogue = Catalogue(settings(openai_api_key="k", anthropic_api_key="k", gemini_api_key="k"))
+    request = CompletionRequest.ask("hi", model=model, parameters=Parameters(temperature=temperature))
+    if fits:
+        catalogue.check(catalogue.route(model), request)
+    else:
+        with pytest.raises(ModelCannot, match=f"`{model}` takes `temperature` from 0 to 1, not {temperature}"):
+            catalogue.check(catalogue.route(model), request)
 
 
 def test_a_vendors_unlisted_model_is_passed_on() -> None:

@@ -76,6 +76,7 @@ class Job(Base):
         Index("jobs_queued", "owner_id", desc("id"), postgresql_where=_QUEUED),
         Index("jobs_owner", "owner_id", desc("id")),
         Index("jobs_retry_of", "retry_of", postgresql_where=text("retry_of IS NOT NULL")),
+        Index("jobs_retries", "root_id", postgresql_where=text("root_id <> id")),
         Index("jobs_ended", desc("finished_at"), postgresql_where=text("finished_at IS NOT NULL")),
         Index("jobs_failed", desc("id"), postgresql_where=_FAILED),
         Index("jobs_failed_own", "owner_id", desc("id"), postgresql_where=_FAILED),

@@ -50,7 +50,12 @@ class Catalogue:
         return route
 
     def check(self, route: Route, request: CompletionRequest) -> None:
-        """Raises ``ModelCannot`` for what a request asks and its model has no capability for, naming models that do."""
+        """Raises ``ModelCannot`` for what a request asks and its model has no capability for, naming models that do.
+
+        And for a value of a parameter that is beyond what the model takes.
+        """
+        for words in route.provider.beyond(route.model, request.parameters).values():
+            raise ModelCannot(words, model=route.id)
         asked: list[Capability] = []
         if request.images:
             asked.append("images")

@@ -115,7 +115,7 @@ class RequestRejected(ModelError):
 
 
 class ModelCannot(RequestRejected):
-    """The model cannot do what the request asks: read images, keep to a JSON Schema. Nothing was sent."""
+    """The model cannot do what the request asks: read images, keep to a JSON Schema, be so varied. Nothing was sent."""
 
     code, title = "model_cannot", "The model cannot do this"
 

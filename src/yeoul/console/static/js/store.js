@@ -17,6 +17,15 @@ export function remember(key, value) {
   }
 }
 
+/** The names of what is remembered that begin so. */
+export function remembered(prefix) {
+  try {
+    return Object.keys(localStorage).filter((key) => key.startsWith(`yeoul.${prefix}`)).map((key) => key.slice("yeoul.".length));
+  } catch {
+    return [];
+  }
+}
+
 /** A random id for an Idempotency-Key. crypto.randomUUID exists on https and localhost only. */
 export const randomId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,8 +1,8 @@
 """What a provider is to the rest of the room: a description that costs nothing, and a connection made on first use."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -61,6 +61,8 @@ class Provider:
     free: bool = False
     ignores: frozenset[str] = frozenset()
     """Parameters its models do nothing with."""
+    most: Mapping[str, float] = field(default_factory=dict)
+    """The highest values its models take of parameters, where that is less than ``Parameters`` allow."""
     slots: Callable[[Settings], int | None] = lambda _: None
     """Calls it can answer at a time; None: as many as we like."""
     key_name: str | None = None
@@ -96,6 +98,16 @@ class Provider:
         if model.embeds:
             return [name for name in ("dimensions", "input_type") if name not in model.ignores]
         return [name for name in Parameters.model_fields if name not in self.ignores | model.ignores]
+
+    def beyond(self, model: KnownModel, parameters: Parameters) -> dict[str, str]:
+        """The parameters whose values a model does not take, though it honours them: name and what it does take."""
+        given = parameters.model_dump(exclude_none=True)
+        honoured = [name for name in self.honours(model) if name in self.most and name in given]
+        return {
+            name: f"`{self.name}/{model.name}` takes `{name}` from 0 to {self.most[name]:g}, not {given[name]:g}."
+            for name in honoured
+            if given[name] > self.most[name]
+        }
 
     def lacks(self, model: KnownModel, settings: Settings) -> str | None:
         """What to do before this model can be used; None when it can."""

@@ -154,6 +154,7 @@ _ALL = (
         price_list="anthropic",
         unlisted=lambda _: _ALL_ROUND,
         ignores=frozenset({"seed", "presence_penalty", "frequency_penalty"}),
+        most={"temperature": 1},
         key_name="ANTHROPIC_API_KEY",
         key_field="anthropic_api_key",
         check_model=lambda _: "claude-haiku-4-5",

@@ -139,6 +139,7 @@ export class Answer {
   #result() {
     const { result, state } = this.#lane;
     if (state === "error") tell(field(this.root, "error"), { code: result.error_code ?? "model_error", message: result.error_message ?? "" });
+    else show(field(this.root, "error"), false);
     if (state === "completed" && !result.response_text?.trim()) say(field(this.root, "state"), t("The model answered with nothing."));
     rows(field(this.root, "metrics"), state === "completed" ? metrics(result) : []);
     const checks = result.checks ?? [];

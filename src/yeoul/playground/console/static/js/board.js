@@ -6,7 +6,10 @@ export const ENDED = new Set(["completed", "partial", "failed", "canceled"]);
 
 const keyOf = (model, iteration, number) => `${number ?? 1}/${iteration}/${model}`;
 
-/** One answer: `state` is queued, running, retrying, completed, error or canceled; `void` counts how often its text was taken back. */
+/**
+ * One answer: `state` is queued, running, retrying, completed, error or canceled; `void` counts how often its text was
+ * taken back; `stale` is when the result was written that counts no more, while it is asked again by the job `jobId`.
+ */
 function lane(model, iteration, number) {
   return { key: keyOf(model, iteration, number), model, iteration, case: number, state: "queued", text: "", void: 0, attempt: 0, retrying: null, result: null, jobId: null, stale: null };
 }
@@ -43,19 +46,29 @@ export class Board {
     return [...this.lanes.values()].filter(fits);
   }
 
-  /** Takes a newer status; gives the lanes that it changes. */
-  update(status) {
+  /**
+   * Takes a newer status; gives the lanes that it changes. `again`: those that were asked again before it was read: where
+   * it does not say that they wait, that has ended, and their results count once more, whether they are new or not.
+   */
+  update(status, again = []) {
     this.status = status.status;
     this.execution = status.execution;
     this.statistics = status.statistics;
     const changed = [];
+    const waiting = new Map(status.pending.map((pending) => [keyOf(pending.model, pending.iteration_number, pending.case_number), pending]));
+    for (const one of again) if (!waiting.has(one.key)) one.stale = null;
     for (const result of status.results) {
       const one = this.lanes.get(keyOf(result.model, result.iteration_number, result.case_number));
-      if (one && this.#end(one, result)) changed.push(one);
+      const asked = waiting.get(one.key);
+      if (!asked) {
+        if (this.#end(one, result)) changed.push(one);
+      } else if (one.stale === null) {
+        this.again(one, result, asked.job_id);
+      }
     }
-    for (const pending of status.pending) {
-      const one = this.lanes.get(keyOf(pending.model, pending.iteration_number, pending.case_number));
-      if (!one || one.result) continue;
+    for (const [key, pending] of waiting) {
+      const one = this.lanes.get(key);
+      if (one.result) continue;
       one.jobId = pending.job_id;
       if (one.state === "queued" && pending.status === "running") one.state = "running";
       changed.push(one);
@@ -71,6 +84,7 @@ export class Board {
     }
     const one = this.lanes.get(keyOf(data.model, data.iteration, data.case));
     if (!one || one.result) return null; // told again, after the status has told its end
+    if (one.stale !== null && data.job_id !== one.jobId) return null; // of a job before the one that asks again
     switch (type) {
       case "started":
         one.state = "running";
@@ -98,11 +112,9 @@ export class Board {
     return one;
   }
 
-  /** An answer that failed is asked for again: what is known of it counts no more. */
-  again(one) {
-    one.stale = one.result.updated_at;
-    one.result = null;
-    one.state = "queued";
+  /** An answer that ended in `result` is asked for again by a job: what is known of it counts no more. */
+  again(one, result, jobId) {
+    Object.assign(one, { result: null, state: "queued", jobId, stale: result.updated_at });
     this.#clear(one);
   }
 
@@ -113,7 +125,7 @@ export class Board {
 
   #end(one, result) {
     if (result.updated_at === (one.result?.updated_at ?? one.stale)) return false;
-    const text = result.response_text ?? one.text;
+    const text = result.response_text ?? "";
     if (!text.startsWith(one.text)) one.void += 1;
     Object.assign(one, { result, text, state: settled(result), retrying: null, jobId: result.job_id ?? one.jobId, stale: null });
     return true;

@@ -152,7 +152,10 @@ export class Checks {
     if (row.type === "judge") {
       const usable = all.filter((model) => model.available);
       row.model ??= usable[0]?.id;
-      extra.push(make("span", { className: "picker" }, make("select", { "data-what": "model", "aria-label": name(t("Model")) }, ...usable.map((model) => make("option", { value: model.id, selected: model.id === row.model }, model.name)))));
+      const options = usable.map((model) => make("option", { value: model.id, selected: model.id === row.model }, model.name));
+      // What was chosen stays chosen until somebody chooses another: a judge that is exchanged judges otherwise.
+      if (row.model && usable.every((model) => model.id !== row.model)) options.unshift(make("option", { value: row.model, selected: true }, t("%(model)s, not available", { model: row.model })));
+      extra.push(make("span", { className: "picker" }, make("select", { "data-what": "model", "aria-label": name(t("Model")) }, ...options)));
     }
     const gone = make("button", { type: "button", className: "icon-button", "data-row": i, "aria-label": t("Remove check %(n)s", { n: i + 1 }) }, "×");
     return make("li", { "data-row": i }, make("span", { className: "picker" }, types), field, ...extra, gone);

@@ -77,7 +77,7 @@ export class Editor {
    */
   open(prompt = null, execution = null, { drafts = true } = {}) {
     this.#of = prompt;
-    if (!drafts) forget();
+    if (!drafts) forget(prompt?.id);
     const { elements } = this.#form;
     const early = drafts && !prompt ? { system_prompt: elements.system_prompt.value, user_prompt: elements.user_prompt.value } : {};
     const draft = early.system_prompt || early.user_prompt ? early : drafts ? kept(prompt?.id) : null;
@@ -90,7 +90,7 @@ export class Editor {
     this.#images.loaded.then(() => this.#changed({ keeping: false }));
     for (const name of FIELDS) mark(this.#form, name, null);
     show(part(this.#main, "submit-error"), false);
-    this.#changed({ keeping: false });
+    this.#changed({ keeping: draft === early });
     if (draft) this.#panels.openUsed();
     for (const element of [elements.system_prompt, elements.user_prompt, elements.iterations, this.#form.querySelector("[type=submit]")]) element.disabled = false;
   }
@@ -146,7 +146,7 @@ export class Editor {
       const started = await post("/api/prompts/execute", body, { headers: { "Idempotency-Key": this.#key.key } });
       this.#key = null;
       this.picker.used();
-      forget();
+      forget(this.#of?.id);
       this.#ran(started);
     } catch (error) {
       const wrong = fieldErrors(error, FIELDS);

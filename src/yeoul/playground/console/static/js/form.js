@@ -42,10 +42,10 @@ export function setLimits(form) {
 export function readForm(form) {
   const { elements } = form;
   const wrong = (name) => (message) => mark(form, name, message);
-  const found = { user_prompt: elements.user_prompt.value, stream: elements.stream.checked, parameters: readParameters(form) };
+  // Without its name a version is called as the one before it: null takes that away.
+  const found = { name: elements.name.value.trim() || null, user_prompt: elements.user_prompt.value, stream: elements.stream.checked, parameters: readParameters(form) };
   mark(form, "user_prompt", found.user_prompt.trim() ? null : t("Write a prompt first."));
   if (elements.system_prompt.value.trim()) found.system_prompt = elements.system_prompt.value;
-  if (elements.name.value.trim()) found.name = elements.name.value.trim();
   for (const [name, limits] of Object.entries(LIMITS)) {
     mark(form, name, null);
     const value = numberIn(elements[name], limits, wrong(name));

@@ -9,6 +9,11 @@ const MOST = 4;
 const LARGEST = 5_000_000;
 const TYPES = new Set(["image/png", "image/jpeg", "image/webp", "image/gif"]);
 
+const fetched = async (address) => {
+  const answer = await fetch(address);
+  if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
+  return answer.blob();
+};
 const read = (file) => new Promise((resolve, reject) => {
   const reader = new FileReader();
   reader.onload = () => resolve(reader.result);
@@ -58,7 +63,7 @@ export class Images {
     this.#all = [];
     this.#draw();
     const mine = (this.#turn += 1);
-    this.loaded = Promise.all(addresses.map(async (address) => read(await (await fetch(address)).blob()))).then((urls) => {
+    this.loaded = Promise.all(addresses.map(async (address) => read(await fetched(address)))).then((urls) => {
       if (mine !== this.#turn) return;
       this.#all = urls.map((url) => ({ name: "", url }));
       this.#draw();

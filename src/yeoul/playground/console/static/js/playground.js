@@ -9,6 +9,7 @@ import { t } from "../../../js/i18n.js";
 import { randomId } from "../../../js/store.js";
 import { confirmed, toast } from "../../../js/toast.js";
 import { Code } from "./code.js";
+import { forget } from "./draft.js";
 import { Editor } from "./editor.js";
 import { History } from "./history.js";
 import { titleOf } from "./prompts.js";
@@ -49,7 +50,7 @@ export function mount(main, signal) {
     const runs = part(main, "runs");
     runs.replaceChildren(...executions.map((one, i) => new Option(t("Run %(n)s, %(when)s", { n: number(executions.length - i), when: ago(one.created_at) }), one.id, false, one.id === shown.run.id)));
     show(part(main, "runs-box"), executions.length > 1);
-    for (const link of part(main, "export").querySelectorAll("a")) link.href = `/api/prompts/${shown.run.id}/export?format=${link.dataset.format}`;
+    for (const link of part(main, "export").querySelectorAll("a")) link.href = `/api/prompts/${shown.run.id}/export?format=${link.dataset.format}${link.dataset.format === "csv" ? "&bom=true" : ""}`;
   };
 
   /** Puts answers that begin in the lower half of the screen, or below it, at its top. */
@@ -116,7 +117,9 @@ export function mount(main, signal) {
       yes: t("Delete"), no: t("Keep it"),
     });
     if (!sure) return;
-    await call("DELETE", `/api/prompts/${shown.run.execution.prompt_id}`);
+    const { prompt_id } = shown.run.execution;
+    await call("DELETE", `/api/prompts/${prompt_id}`);
+    forget(prompt_id);
     openNew();
     toast(t("Deleted"));
   });

@@ -25,7 +25,7 @@ export function badgeOf(element, status, canceling = false) {
 /** One line that tells a prompt from others. */
 export const titleOf = (prompt) => (prompt.name || prompt.user_prompt.trim().split("\n", 1)[0] || t("Prompt")).slice(0, 200);
 
-const NAME = /\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}/g;
+const NAME = /\{\{[ \t]*([A-Za-z_][A-Za-z0-9_]{0,63})[ \t]*\}\}/g; // as the server reads them
 
 /** The variables of texts, each once, in their order. */
 export const variablesOf = (...texts) => [...new Set(texts.flatMap((text) => [...text.matchAll(NAME)].map((found) => found[1])))];

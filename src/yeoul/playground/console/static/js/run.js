@@ -15,6 +15,10 @@ import { drawStatistics } from "./statistics.js";
 
 /** Numbers are read anew at most so often while answers end. */
 const GATHER_MS = 1000;
+/** So many of those asked again are followed at a time, as browsers open few connections; others are looked at each second. */
+const MOST_AGAIN = 2;
+const JOB_TYPES = ["started", "text", "retrying", "succeeded", "failed", "canceled"];
+const JOB_ENDED = new Set(["succeeded", "failed", "canceled"]);
 
 export class Run {
   #main;
@@ -23,6 +27,7 @@ export class Run {
   #board = null;
   #columns = null;
   #gathering = null;
+  #again = new Set(); // jobs that ask again and are followed
   #canceling = false;
   #said = "";
 
@@ -44,8 +49,10 @@ export class Run {
     action(this.#root, "stop-all").addEventListener("click", () => this.stop(), { signal });
     everySecond(() => {
       this.#columns?.tick();
-      if (this.#board?.of((lane) => lane.stale).length) this.#gather();
+      if (this.#askedAgain().length) this.#gather();
     }, signal);
+    // What has ended may have been asked again in another tab meanwhile.
+    document.addEventListener("visibilitychange", () => document.hidden || !this.#board?.over || this.#gather(0), { signal });
     this.#open(known, gone);
   }
 
@@ -74,6 +81,7 @@ export class Run {
       });
       show(part(this.#root, "run-actions"));
       this.#draw();
+      this.#followAgain();
       known(status);
     } catch (error) {
       if (this.#signal.aborted) return;
@@ -111,12 +119,55 @@ export class Run {
     });
   }
 
+  #askedAgain() {
+    return this.#board?.of((lane) => lane.stale !== null) ?? [];
+  }
+
+  /** The execution's own channel tells of its first jobs alone: one that asks again is followed by itself. */
+  #followAgain() {
+    for (const lane of this.#askedAgain()) {
+      if (this.#again.size >= MOST_AGAIN) return;
+      if (!this.#again.has(lane.jobId)) this.#followJob(lane);
+    }
+  }
+
+  #followJob(lane) {
+    const { jobId, model, iteration } = lane;
+    const tell = (type, data = {}) => {
+      if (lane.jobId !== jobId || lane.result) return;
+      this.#board.apply(type, { model, iteration, case: lane.case, job_id: jobId, ...data });
+      this.#columns.changed(lane);
+    };
+    const over = () => {
+      this.#again.delete(jobId);
+      this.#gather(0);
+      return "end";
+    };
+    this.#again.add(jobId);
+    follow({
+      url: `/api/jobs/${jobId}/events`,
+      types: JOB_TYPES,
+      loose: ["reset"],
+      check: async () => JOB_ENDED.has((await get(`/api/jobs/${jobId}`, { signal: this.#signal })).status) && over(),
+      signal: this.#signal,
+      onState: (state) => state === "gone" && over(),
+      onEvent: (type, data) => {
+        if (JOB_ENDED.has(type)) return over();
+        if (type === "text") tell("chunk", { content: data.delta });
+        else if (type !== "retrying" || !data.void_after) tell(type, data);
+        return undefined;
+      },
+    });
+  }
+
   /** Reads how it stands; gives the status. */
   async #read() {
+    const again = this.#askedAgain();
     const status = await get(`/api/prompts/${this.id}/status`, { signal: this.#signal });
     if (!this.#signal.aborted) {
-      this.#columns.changed(...this.#board.update(status));
+      this.#columns.changed(...this.#board.update(status, again));
       this.#draw();
+      this.#followAgain();
     }
     return status;
   }
@@ -176,9 +227,12 @@ export class Run {
   /** A job of its own asks again, and mends the result when it has an answer. */
   async #retry(lane) {
     try {
-      await post(`/api/jobs/${lane.result.job_id}/retry`);
-      this.#board.again(lane);
+      const { result } = lane;
+      const job = await post(`/api/jobs/${result.job_id}/retry`);
+      this.#board.again(lane, result, job.id);
       this.#columns.changed(lane);
+      this.#draw();
+      this.#followAgain();
     } catch (error) {
       tell(part(this.#root, "run-error"), error);
     }

@@ -30,6 +30,21 @@ BEGIN
     RETURN coalesce(cardinality(gone), 0);
 END $$;
 
+-- Deletes those of some jobs of the user in scope that have ended, with their events and steps: for what they made is to
+-- be there no more. Returns how many.
+CREATE FUNCTION forget_jobs(p_ids uuid[]) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, yeoul, pg_temp AS $$
+DECLARE
+    gone uuid[];
+BEGIN
+    WITH deleted AS (
+        DELETE FROM jobs WHERE id = ANY (p_ids) AND owner_id = current_user_id() AND finished_at IS NOT NULL RETURNING id
+    )
+    SELECT array_agg(id) INTO gone FROM deleted;
+    DELETE FROM events WHERE stream_id = ANY (gone);
+    RETURN coalesce(cardinality(gone), 0);
+END $$;
+
 -- Drops the oldest day of events of which every job ended before a moment, and returns its name; null when there is
 -- none. A day at a time, since the drop locks the log. It waits for readers two seconds, no longer: behind it everybody
 -- else would wait too.

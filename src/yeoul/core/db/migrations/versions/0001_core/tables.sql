@@ -128,6 +128,7 @@ CREATE INDEX jobs_running_owner ON jobs (owner_id) WHERE status = 'running';
 CREATE INDEX jobs_queued     ON jobs (owner_id, id DESC) WHERE status = 'queued';
 CREATE INDEX jobs_owner      ON jobs (owner_id, id DESC);
 CREATE INDEX jobs_retry_of   ON jobs (retry_of) WHERE retry_of IS NOT NULL;
+CREATE INDEX jobs_retries    ON jobs (root_id) WHERE root_id <> id;
 CREATE INDEX jobs_ended      ON jobs (finished_at DESC) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_failed     ON jobs (id DESC) WHERE status = 'failed';
 CREATE INDEX jobs_failed_own ON jobs (owner_id, id DESC) WHERE status = 'failed';
