@@ -120,6 +120,13 @@ def test_an_empty_database(yeoul: Yeoul, empty: DatabaseUrls) -> None:
     ]
 
 
+def test_a_product_that_is_not_migrated(yeoul: Yeoul, urls: DatabaseUrls) -> None:
+    change(urls, "DROP TABLE yeoul.alembic_version_playground")
+    code, found = look(yeoul)
+    assert (code, states(found, "schema")) == (1, ["problem"])
+    assert "at revision (none) of playground and must be at" in found["schema"][0]["found"]
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [

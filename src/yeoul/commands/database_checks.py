@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from yeoul.commands import vault
 from yeoul.commands.checks import Finding, ok, problem, warning
-from yeoul.commands.database import Sync, addresses, connect, made, revision, started
+from yeoul.commands.database import Sync, addresses, connect, lacking, made, revisions, started
 from yeoul.commands.session import opened
 from yeoul.commands.settings import shown
 from yeoul.commands.terminal import run
@@ -57,13 +57,10 @@ def _look(settings: Settings, urls: DatabaseUrls, where: str) -> Iterator[Findin
         version = ".".join(map(str, divmod(service.info.server_version, 10_000)))
         yield ok("database", f"PostgreSQL {version}, {where}")
         yield from _clock(service)
-        found = revision(service)
-        if found != migrate.head():
-            migrate.check_known(found)
-            what = "is empty" if found is None else f"is at revision {found}, and must be at {migrate.head()}"
-            yield problem("schema", f"the database {what}", "yeoul migrate")
+        if (trouble := lacking(revisions(service))) is not None:
+            yield problem("schema", f"the database {trouble}", "yeoul migrate")
             return
-        yield ok("schema", f"revision {found}, as it must be")
+        yield ok("schema", f"revision {migrate.head()}, as it must be")
         yield from _rights(app, service)
         yield from _workers(service)
         kept = service.execute("SELECT count(*) FROM yeoul.secrets").fetchone()
