@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from yeoul.worker import all_kinds
+
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = (ROOT / "docs/spec.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([A-E]\d+) \| .+? \| (.+?) \| (.*?) ?\|$", SPEC, re.MULTILINE)
@@ -26,6 +28,13 @@ def test_a_row_that_works_names_the_test_that_shows_it(row: str, state: str, sho
     assert named or state == "planned", f"{row} {state}, but no test shows it"
     for name in named:
         assert (ROOT / name).exists(), f"{row}: {name} does not exist"
+
+
+def test_examples_of_pools_name_kinds_that_there_are() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    named = [name for page in pages for kinds in re.findall(r"--kinds ([\w.,]+)", page) for name in kinds.split(",")]
+    assert named
+    assert set(named) <= set(all_kinds().names())
 
 
 def dependencies() -> set[str]:

@@ -17,6 +17,7 @@ from tests.conftest import process
 from yeoul.core.llm.weights import CATALOGUE
 from yeoul.core.runtime.services import DatabaseUrls
 from yeoul.settings import Settings
+from yeoul.worker import all_kinds
 
 
 def look(yeoul: Yeoul, **variables: str | None) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -155,10 +156,20 @@ def test_work_that_nobody_does(yeoul: Yeoul, urls: DatabaseUrls) -> None:
 
 
 async def test_a_worker_elsewhere_is_seen(start: Start, settings: Settings, urls: DatabaseUrls) -> None:
-    async with process(settings, urls, workers=1):
+    async with process(settings, urls, *all_kinds(), workers=1):
         done, _ = await asyncio.to_thread(start("doctor", "--json").communicate, timeout=SECONDS)
     workers = [finding for finding in json.loads(done)["checks"] if finding["name"] == "workers"]
     assert [(finding["state"], finding["found"][:7]) for finding in workers] == [("ok", "1 alive")]
+
+
+async def test_kinds_that_no_worker_runs(start: Start, settings: Settings, urls: DatabaseUrls) -> None:
+    pool = settings.model_copy(update={"worker_kinds": ["llm.complete"]})
+    async with process(pool, urls, *all_kinds(), workers=1):
+        done, _ = await asyncio.to_thread(start("doctor", "--json").communicate, timeout=SECONDS)
+    (workers,) = [finding for finding in json.loads(done)["checks"] if finding["name"] == "workers"]
+    assert workers["state"] == "warning"
+    assert "none of which runs llm.embed, playground.iteration;" in workers["found"]
+    assert "`yeoul worker --kinds llm.embed,playground.iteration`" in workers["mend"]
 
 
 @pytest.fixture

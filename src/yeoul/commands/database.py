@@ -25,6 +25,7 @@ from yeoul.core.db.database import driver_url
 from yeoul.core.runtime.services import DATABASE_NAME, DatabaseUrls
 from yeoul.schema import METADATA
 from yeoul.settings import Settings
+from yeoul.worker import all_kinds
 
 CONNECT_SECONDS = 5
 RESTART_SECONDS = 60
@@ -250,6 +251,13 @@ def somebody_works(urls: DatabaseUrls, kind: str) -> bool:
             "SELECT EXISTS (SELECT FROM yeoul.workers WHERE expires_at > now() AND %s = ANY (kinds))", [kind]
         ).fetchone()
     return found is not None and bool(found[0])
+
+
+def run_by_nobody(connection: Sync) -> list[str]:
+    """The kinds whose jobs no living worker takes, though one might."""
+    rows = connection.execute("SELECT unnest(kinds) FROM yeoul.workers WHERE expires_at > now()").fetchall()
+    taken = {kind for (kind,) in rows}
+    return sorted(kind.name for kind in all_kinds() if not kind.everywhere and kind.name not in taken)
 
 
 @contextmanager

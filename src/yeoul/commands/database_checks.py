@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from yeoul.commands import vault
 from yeoul.commands.checks import Finding, ok, problem, warning
-from yeoul.commands.database import Sync, addresses, connect, lacking, made, revisions, started
+from yeoul.commands.database import Sync, addresses, connect, lacking, made, revisions, run_by_nobody, started
 from yeoul.commands.session import opened
 from yeoul.commands.settings import shown
 from yeoul.commands.terminal import run
@@ -109,7 +109,11 @@ def _workers(service: Sync) -> Iterator[Finding]:
     waiting = service.execute(_WAITING).fetchone()
     assert row is not None and waiting is not None  # noqa: S101, PT018  (aggregates give one row)
     jobs = f"{waiting[0]} waiting" if waiting[0] else "nothing waiting"
-    if row[0]:
+    if row[0] and (left := run_by_nobody(service)):
+        names = ", ".join(left)
+        mend = f"Start `yeoul worker --kinds {','.join(left)}`, or one without --kinds: such jobs wait."
+        yield warning("workers", f"{row[0]} alive, none of which runs {names}; {jobs}", mend)
+    elif row[0]:
         yield ok("workers", f"{row[0]} alive, {row[1]} jobs running, {jobs}")
     elif waiting[0]:
         yield warning("workers", f"none alive, {jobs}", "Start `yeoul serve` or `yeoul worker`.")
