@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Generator
@@ -94,6 +95,20 @@ def test_a_folder_that_is_somebody_elses(yeoul: Yeoul, tmp_path: Path) -> None:
     code, found = look(yeoul, YEOUL_DATA_DIR=str(tmp_path / "data"))
     tmp_path.chmod(0o700)
     assert (code, states(found, "data folder")) == (1, ["problem"])
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "state", "code"), [(299, "problem", 1), (301, "warning", 0), (1_999, "warning", 0), (2_001, "ok", 0)]
+)
+def test_a_disk_that_is_nearly_full(
+    yeoul: Yeoul, monkeypatch: pytest.MonkeyPatch, port: str, megabytes: int, state: str, code: int
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=megabytes * 1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    exit_code, found = look(yeoul, YEOUL_PORT=port)
+    assert (exit_code, states(found, "free space")[0]) == (code, state)
+    assert f"{megabytes:,} MB free in " in found["free space"][0]["found"]
+    assert ("Make room" in (found["free space"][0]["mend"] or "")) is (state != "ok")
 
 
 def test_a_folder_of_another_postgresql(yeoul: Yeoul, tmp_path: Path) -> None:
