@@ -3,19 +3,22 @@
 import asyncio
 import base64
 import hashlib
+import io
 import random
+import re
 import resource
 import threading
 import zipfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.core.llm.server import Answer, Asked, Script, Server
 from yeoul.core.llm import weights
 from yeoul.core.llm.downloads import HubFile, Report, WheelParts
 from yeoul.core.llm.errors import WeightsUnavailable
-from yeoul.core.llm.progress import PlainReport
+from yeoul.core.llm.progress import BarReport, PlainReport, bar
 from yeoul.core.llm.weights import CATALOGUE, Weights
 
 CONTENT = random.Random(7).randbytes(3_000_000)
@@ -277,6 +280,22 @@ def test_the_parts_of_the_catalogue_add_up(known: Weights) -> None:
     for source in known.sources:
         if isinstance(source, WheelParts):
             assert -(-known.size // source.part_size) == len(source.requirements)
+
+
+def test_a_bar_with_bytes_and_speed() -> None:
+    now = [100.0]
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with bar(screen, auto_refresh=False, get_time=lambda: now[0]) as progress:
+        report = BarReport("some", progress)
+        for megabytes in (0, 1, 3, 5):
+            report.moved(megabytes * 1_000_000, 10_000_000)
+            now[0] += 1
+        report.line("[nothing] is marked up here")
+        progress.refresh()
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())  # type: ignore[attr-defined]  # a StringIO
+    assert "[nothing] is marked up here" in said
+    (last,) = [line for line in said.splitlines() if line.startswith("some ")][-1:]
+    assert re.search(r"5\.0/10\.0 MB 2\.\d MB/s 0:00:0\d", last), last
 
 
 def test_plain_lines() -> None:
