@@ -1,4 +1,4 @@
-"""Runs the benchmarks: `python -m benchmarks [queue|events|chunks|traces|neighbours|rot ...]`, all without a name.
+"""Runs benchmarks: `python -m benchmarks [queue|events|chunks|traces|neighbours|rot|start ...]`, all without a name.
 
 Exits 1 when a target is missed.
 """
@@ -7,7 +7,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("queue", "events", "chunks", "traces", "neighbours", "rot")
+NAMES = ("queue", "events", "chunks", "traces", "neighbours", "rot", "start")
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="|".join(NAMES))

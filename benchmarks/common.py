@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import re
 import shutil
 import socket
 import statistics
 import struct
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -24,6 +27,9 @@ from yeoul.schema import METADATA
 from yeoul.settings import Settings
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+
+ADDRESS = r"ready:.*(http://\S+)"
+"""Where a server answers, in what it says."""
 
 _STAMP = struct.Struct("!id")
 
@@ -82,6 +88,34 @@ def process(target: Callable[..., None], *arguments: object) -> Generator[multip
         if child.is_alive():
             child.kill()
             child.join()
+
+
+@contextmanager
+def yeoul(path: Path, *words: str) -> Generator["subprocess.Popen[str]"]:
+    """A command of ours as a process of its own, on a data folder, with the scripted models alone."""
+    env = {
+        "PATH": str(Path(sys.executable).parent),
+        "YEOUL_DATA_DIR": str(path),
+        "YEOUL_FAKE_MODELS": "true",
+        "YEOUL_LOCAL_ENABLED": "false",
+        "YEOUL_LOG_LEVEL": "error",
+    }
+    command = [sys.executable, "-m", "yeoul", *words]
+    child = subprocess.Popen(command, cwd=path, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        yield child
+    finally:
+        child.terminate()
+        child.communicate(timeout=60)
+
+
+def heard(child: "subprocess.Popen[str]", pattern: str) -> str:
+    """What the group of a pattern stands for in the first line it says that fits."""
+    assert child.stderr is not None
+    for line in child.stderr:
+        if found := re.search(pattern, line):
+            return found[1]
+    raise RuntimeError(f"it has ended, and never said {pattern!r}")
 
 
 class Stamps:

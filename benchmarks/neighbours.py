@@ -8,8 +8,6 @@ as many during the other's execution, by turns, so that other work on the machin
 
 import asyncio
 import json
-import re
-import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -20,7 +18,7 @@ from uuid import uuid4
 
 import httpx
 
-from benchmarks.common import ROUNDS, folder, median, percentile, table, verdict
+from benchmarks.common import ADDRESS, ROUNDS, folder, heard, median, percentile, table, verdict, yeoul
 from tests.core.runtime.helpers import until
 
 TIMES = 20
@@ -32,28 +30,8 @@ SLOW = "100000 words, 50 ms"
 @contextmanager
 def served(path: Path) -> Generator[str]:
     """The address of a server of our own."""
-    env = {
-        "PATH": str(Path(sys.executable).parent),
-        "YEOUL_DATA_DIR": str(path),
-        "YEOUL_FAKE_MODELS": "true",
-        "YEOUL_LOCAL_ENABLED": "false",
-        "YEOUL_LOG_LEVEL": "error",
-    }
-    command = [sys.executable, "-m", "yeoul", "serve", "--port", "0"]
-    child = subprocess.Popen(command, cwd=path, env=env, stderr=subprocess.PIPE, text=True)
-    try:
-        yield _address(child)
-    finally:
-        child.terminate()
-        child.wait(60)
-
-
-def _address(child: "subprocess.Popen[str]") -> str:
-    assert child.stderr is not None
-    for line in child.stderr:
-        if found := re.search(r"ready:.*(http://\S+)", line):
-            return found[1]
-    raise RuntimeError("the server did not start")
+    with yeoul(path, "serve", "--port", "0") as child:
+        yield heard(child, ADDRESS)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import yeoul
-from yeoul.core.base.errors import YeoulError
+from yeoul.core.base.errors import known_errors, meaning
 from yeoul.settings import Settings
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -97,23 +97,15 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def error_classes(base: type[YeoulError] = YeoulError) -> Iterator[type[YeoulError]]:
-    """An error class and everything derived from it."""
-    yield base
-    for derived in base.__subclasses__():
-        yield from error_classes(derived)
-
-
 def errors_page() -> str:
     """Every code a problem document may carry."""
     for module in pkgutil.walk_packages(yeoul.__path__, "yeoul."):
         if not module.name.endswith("__main__") and ".migrations" not in module.name:
             importlib.import_module(module.name)
-    rows: dict[str, str] = {}
-    for error in sorted(error_classes(), key=lambda e: (e.status, e.code, e.__name__)):
-        meaning = inspect.cleandoc(error.__doc__ or "").split("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-        again = "yes" if error.retryable else ""
-        rows.setdefault(error.code, f"| {error.status} | `{error.code}` | {error.title} | {again} | {meaning} |")
+    rows = []
+    for error in known_errors():
+        again, when = "yes" if error.retryable else "", meaning(error).replace("|", "\\|")
+        rows.append(f"| {error.status} | `{error.code}` | {error.title} | {again} | {when} |")
     return "\n".join(
         [
             "# Errors",
@@ -123,11 +115,11 @@ def errors_page() -> str:
             "Every error is a problem document (RFC 9457, `application/problem+json`): `type`, `title`, `status`,",
             "`detail`, `code`, `request_id`, and `errors` where single fields are to blame. Programs decide by `code`;",
             "`detail` is for people and says what to do next. *Again* tells that the same request may succeed later;",
-            "`Retry-After` says when.",
+            "`Retry-After` says when. `type` leads to a page of a running Yeoul that says the same, `/docs/errors`.",
             "",
             "| status | code | title | again | when |",
             "|---|---|---|---|---|",
-            *rows.values(),
+            *rows,
             "",
         ]
     )

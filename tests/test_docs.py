@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from yeoul.worker import all_kinds
+
 ROOT = Path(__file__).resolve().parents[1]
 SPEC = (ROOT / "docs/spec.md").read_text(encoding="utf-8")
 SHOWN = {".py", ".html", ".js", ".toml"}
@@ -48,6 +50,13 @@ def test_the_lines_of_the_playground_are_as_many_as_its_page_says() -> None:
         texts = [path.read_text(encoding="utf-8") for path in files if path.suffix in suffixes]
         count = sum(bool(line.strip()) for text in texts for line in text.splitlines())
         assert abs(int(number.replace(",", "")) - count) <= count / 10, f"{count:,} lines of {suffixes}, not {number}"
+
+
+def test_examples_of_pools_name_kinds_that_there_are() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    named = [name for page in pages for kinds in re.findall(r"--kinds ([\w.,]+)", page) for name in kinds.split(",")]
+    assert named
+    assert set(named) <= set(all_kinds().names())
 
 
 def dependencies() -> set[str]:

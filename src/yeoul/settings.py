@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     )
     admin_database_url: str | None = Field(
         default=None,
-        description="An administrator's address, used by `yeoul migrate` alone to create roles and tables.",
+        description="An administrator's address. `yeoul migrate` and `yeoul restore` need it; where it is set, "
+        "`serve`, `api`, `worker` and the commands that work with users, jobs or schedules migrate before they begin.",
     )
     database_pool_size: int = Field(
         default=8, ge=2, le=200, description="Connections each of the two pools may open, per process."

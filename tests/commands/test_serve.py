@@ -113,6 +113,15 @@ def test_the_parts_apart(start: Start, urls: DatabaseUrls) -> None:
     ended(api, signal.SIGTERM)
 
 
+def test_a_pool_says_what_it_leaves_to_nobody(start: Start) -> None:
+    first = start("worker", "--kinds", "llm.complete,llm.embed")
+    assert "Nobody runs playground.iteration yet." in heard(first, "This worker is ready")[-1]
+    second = start("worker", "--kinds", "playground.iteration")
+    assert "Nobody" not in heard(second, "This worker is ready")[-1]
+    ended(first, signal.SIGTERM)
+    ended(second, signal.SIGTERM)
+
+
 def test_registration_that_is_closed(start: Start, environment: dict[str, str]) -> None:
     server = start("serve", "--port", "0", env=environment | {"YEOUL_REGISTRATION": "closed"})
     assert "`yeoul users add EMAIL --admin`" in heard(server, "Ctrl-C stops")[-1]

@@ -83,6 +83,18 @@ async def test_the_first_account_is_announced_until_it_exists(client: httpx.Asyn
     assert "becomes the administrator" not in (await client.get("/register")).text
 
 
+async def test_the_type_of_a_problem_leads_to_what_its_code_means(client: httpx.AsyncClient) -> None:
+    problem = (await client.get("/api/jobs")).json()
+    page, _, anchor = problem["type"].partition("#")
+    answer = await client.get(page)
+    assert answer.status_code == 200
+    said = answer.text.partition(f'<h2 id="{anchor}">')[2].partition("<h2")[0]
+    assert "401 Sign in first. No principal, or a token that is not good." in said
+    ids = re.findall(r'<h2 id="(\w+)">', answer.text)
+    assert len(ids) == len(set(ids)) > 40
+    assert not INLINE.search(answer.text)
+
+
 async def test_pages_are_nobody_elses(client: httpx.AsyncClient) -> None:
     page = await client.get("/signin", headers={"Accept-Language": "ko"})
     assert page.headers["cache-control"] == "private, no-cache"

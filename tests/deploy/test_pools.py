@@ -60,5 +60,8 @@ def test_the_command_says_which_kinds_there_are(urls: DatabaseUrls, tmp_path: Pa
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "error: There is no kind 'llm.compleat' here. Known kinds: llm.complete" in done.stderr
+    assert (
+        "error: There is no kind 'llm.compleat' here. Known kinds: llm.complete, llm.embed, maintenance." in done.stderr
+    )
+    assert ", playground.iteration." in done.stderr
     assert "Traceback" not in done.stderr

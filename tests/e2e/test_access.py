@@ -71,7 +71,7 @@ async def test_axe_finds_nothing_serious(
     context = await new_context(server.url, reduced_motion="reduce", **shape)
     page = await context.new_page()
     found: dict[str, list[str]] = {}
-    for path in ("/signin", "/register", "/signin?ended=true"):
+    for path in ("/signin", "/register", "/signin?ended=true", "/docs/errors"):
         await page.goto(path)
         found[path] = await findings(page)
     await sign_up(context, server)

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from yeoul.core.db.database import driver_url
 from yeoul.core.runtime.services import DATABASE_NAME, DatabaseUrls
 from yeoul.schema import METADATA
 from yeoul.settings import Settings
+from yeoul.worker import all_kinds
 
 CONNECT_SECONDS = 5
 RESTART_SECONDS = 60
@@ -132,26 +133,25 @@ def admin_of(urls: DatabaseUrls) -> str:
     return urls.admin
 
 
-def upgrade(urls: DatabaseUrls) -> tuple[str | None, str]:
-    """Migrates with the administrator's address; the revisions before and after."""
+def upgrade(urls: DatabaseUrls) -> list[str]:
+    """Migrates with the administrator's address; says what has moved: `the database from revision 0001 to 0002`."""
     with connect(admin_of(urls), "YEOUL_ADMIN_DATABASE_URL") as connection:
-        before = revision(connection)
-    migrate.check_known(before)
-    newest = migrate.head()
-    change = f"Migrating the database from revision {before} to {newest}"
-    if before is None:
-        change = "Making the tables"
-    elif before == newest:
-        change = "Looking at the database"
+        found = revisions(connection)
+    moves = [
+        f"{'the database' if history.name == 'core' else history.name} "
+        f"from revision {found.get(history.name, '(none)')} to {history.head}"
+        for history in migrate.behind(found, METADATA)
+    ]
+    what = f"Migrating {', '.join(moves)}" if moves else "Looking at the database"
     try:
-        with doing(change, rare=before != newest):
+        with doing(what if found else "Making the tables", rare=bool(moves)):
             migrate.upgrade_to_head(admin_of(urls), urls.app, urls.service, METADATA)
     except (psycopg.Error, SQLAlchemyError) as error:
         raise Unavailable(
             f"The migration failed, and changed nothing: {first_line(error)}. "
             "The administrator's login needs CREATEROLE and CREATE on the database."
         ) from error
-    return before, newest
+    return moves
 
 
 def _outside(settings: Settings) -> DatabaseUrls:
@@ -160,13 +160,9 @@ def _outside(settings: Settings) -> DatabaseUrls:
     if urls.admin is not None:
         upgrade(urls)
     with connect(urls.app, "YEOUL_DATABASE_URL"), connect(urls.service, "YEOUL_SERVICE_DATABASE_URL") as connection:
-        found = revision(connection)
-    migrate.check_known(found)
-    if found != migrate.head():
-        raise Unavailable(
-            f"The database {'is empty' if found is None else f'is at revision {found}'}; this version needs revision "
-            f"{migrate.head()}. Run `yeoul migrate` with YEOUL_ADMIN_DATABASE_URL."
-        )
+        trouble = lacking(revisions(connection))
+    if trouble is not None:
+        raise Unavailable(f"The database {trouble}. Run `yeoul migrate` with YEOUL_ADMIN_DATABASE_URL.")
     return urls
 
 
@@ -233,9 +229,19 @@ def revisions(connection: Sync) -> dict[str, str]:
         ) from None
 
 
-def revision(connection: Sync) -> str | None:
-    """The core's revision a database is at; None when Yeoul has not been there."""
-    return revisions(connection).get("core")
+def lacking(found: Mapping[str, str]) -> str | None:
+    """What is wrong with a database at these revisions: `is at revision 0001 and must be at 0002`; None if nothing is.
+
+    Raises ``SchemaTooNew`` when it is newer than what is installed.
+    """
+    if not found:
+        return "is empty"
+    words = [
+        f"is at revision {found.get(history.name, '(none)')}"
+        f"{'' if history.name == 'core' else f' of {history.name}'} and must be at {history.head}"
+        for history in migrate.behind(found, METADATA)
+    ]
+    return ", ".join(words) or None
 
 
 def somebody_works(urls: DatabaseUrls, kind: str) -> bool:
@@ -245,6 +251,13 @@ def somebody_works(urls: DatabaseUrls, kind: str) -> bool:
             "SELECT EXISTS (SELECT FROM yeoul.workers WHERE expires_at > now() AND %s = ANY (kinds))", [kind]
         ).fetchone()
     return found is not None and bool(found[0])
+
+
+def run_by_nobody(connection: Sync) -> list[str]:
+    """The kinds whose jobs no living worker takes, though one might."""
+    rows = connection.execute("SELECT unnest(kinds) FROM yeoul.workers WHERE expires_at > now()").fetchall()
+    taken = {kind for (kind,) in rows}
+    return sorted(kind.name for kind in all_kinds() if not kind.everywhere and kind.name not in taken)
 
 
 @contextmanager

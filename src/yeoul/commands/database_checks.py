@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from yeoul.commands import vault
 from yeoul.commands.checks import Finding, ok, problem, warning
-from yeoul.commands.database import Sync, addresses, connect, made, revision, started
+from yeoul.commands.database import Sync, addresses, connect, lacking, made, revisions, run_by_nobody, started
 from yeoul.commands.session import opened
 from yeoul.commands.settings import shown
 from yeoul.commands.terminal import run
@@ -57,13 +57,10 @@ def _look(settings: Settings, urls: DatabaseUrls, where: str) -> Iterator[Findin
         version = ".".join(map(str, divmod(service.info.server_version, 10_000)))
         yield ok("database", f"PostgreSQL {version}, {where}")
         yield from _clock(service)
-        found = revision(service)
-        if found != migrate.head():
-            migrate.check_known(found)
-            what = "is empty" if found is None else f"is at revision {found}, and must be at {migrate.head()}"
-            yield problem("schema", f"the database {what}", "yeoul migrate")
+        if (trouble := lacking(revisions(service))) is not None:
+            yield problem("schema", f"the database {trouble}", "yeoul migrate")
             return
-        yield ok("schema", f"revision {found}, as it must be")
+        yield ok("schema", f"revision {migrate.head()}, as it must be")
         yield from _rights(app, service)
         yield from _workers(service)
         kept = service.execute("SELECT count(*) FROM yeoul.secrets").fetchone()
@@ -112,7 +109,11 @@ def _workers(service: Sync) -> Iterator[Finding]:
     waiting = service.execute(_WAITING).fetchone()
     assert row is not None and waiting is not None  # noqa: S101, PT018  (aggregates give one row)
     jobs = f"{waiting[0]} waiting" if waiting[0] else "nothing waiting"
-    if row[0]:
+    if row[0] and (left := run_by_nobody(service)):
+        names = ", ".join(left)
+        mend = f"Start `yeoul worker --kinds {','.join(left)}`, or one without --kinds: such jobs wait."
+        yield warning("workers", f"{row[0]} alive, none of which runs {names}; {jobs}", mend)
+    elif row[0]:
         yield ok("workers", f"{row[0]} alive, {row[1]} jobs running, {jobs}")
     elif waiting[0]:
         yield warning("workers", f"none alive, {jobs}", "Start `yeoul serve` or `yeoul worker`.")

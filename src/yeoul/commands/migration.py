@@ -17,7 +17,7 @@ def migrate(settings: Settings) -> None:
     if settings.embedded:
         with database.started(settings.data_dir) as urls:
             database.ensure_database(urls)
-            _say(*database.upgrade(urls))
+            _say(database.upgrade(urls))
         return
     urls = database.addresses(settings)
     if urls.admin is None:
@@ -32,37 +32,35 @@ def migrate(settings: Settings) -> None:
             f"YEOUL_SERVICE_DATABASE_URL {make_url(urls.service).database}. They must name one."
         )
     database.ensure_database(urls)
-    _say(*database.upgrade(urls))
+    _say(database.upgrade(urls))
     _try_logins(urls)
 
 
 def check(settings: Settings) -> None:
-    """Ends with exit code 1 when the database is not at this version's revision; changes nothing."""
+    """Ends with exit code 1 when the database lacks a migration, of the core or of a product; changes nothing."""
     quiet(settings)
     if settings.embedded:
         if not database.made(settings.data_dir):
             fail(f"There is no database in {settings.data_dir} yet: the first start makes it.")
         with database.started(settings.data_dir) as urls:
-            found = _revision(database.admin_of(urls), "the embedded database")
+            trouble = _lacking(database.admin_of(urls), "the embedded database")
     else:
-        found = _revision(database.addresses(settings).service, "YEOUL_SERVICE_DATABASE_URL")
-    if found == schema.head():
-        say(f"The database is at revision {found}, as it must be.")
-        return
-    schema.check_known(found)
-    fail(f"The database is at revision {found or '(none)'} and must be at {schema.head()}: run `yeoul migrate`.")
+        trouble = _lacking(database.addresses(settings).service, "YEOUL_SERVICE_DATABASE_URL")
+    if trouble is not None:
+        fail(f"The database {trouble}: run `yeoul migrate`.")
+    say(f"The database is at revision {schema.head()}, as it must be.")
 
 
-def _revision(url: str, variable: str) -> str | None:
+def _lacking(url: str, variable: str) -> str | None:
     with database.connect(url, variable) as connection:
-        return database.revision(connection)
+        return database.lacking(database.revisions(connection))
 
 
-def _say(before: str | None, after: str) -> None:
-    if before == after:
-        say(f"The database is at revision {after} already: nothing to do.")
+def _say(moves: list[str]) -> None:
+    if moves:
+        say(f"Migrated {', '.join(moves)}.")
     else:
-        say(f"Migrated from revision {before or '(none)'} to {after}.")
+        say(f"The database is at revision {schema.head()} already: nothing to do.")
 
 
 def _try_logins(urls: DatabaseUrls) -> None:

@@ -10,7 +10,8 @@ from yeoul.commands.terminal import console, run, say
 from yeoul.core.auth import repository as accounts
 from yeoul.core.base.errors import Unavailable
 from yeoul.core.http.logs import configure
-from yeoul.core.runtime.services import Services
+from yeoul.core.jobs.errors import UnknownKind
+from yeoul.core.runtime.services import DatabaseUrls, Services
 from yeoul.settings import Settings
 from yeoul.worker import all_kinds, work
 
@@ -41,14 +42,22 @@ def serve_all(settings: Settings, *, worker: bool) -> None:
 def work_alone(settings: Settings) -> None:
     """Runs jobs, without an API, until Ctrl-C or SIGTERM."""
     configure(settings)
-    known = all_kinds()
-    for name in settings.worker_kinds:
-        known.get(name)  # a mistake is said before anything is opened
-    with database.ready(settings):
+    known = all_kinds().names()
+    if strange := [name for name in settings.worker_kinds if name not in known]:
+        # Not as a client is told: a worker may be kept to kinds that our own code alone submits, too.
+        raise UnknownKind(f"There is no kind {strange[0]!r} here. Known kinds: {', '.join(known)}.")
+    with database.ready(settings) as urls:
         weights.get(settings)
         which = f"jobs of kind {', '.join(settings.worker_kinds)}" if settings.worker_kinds else "jobs"
         news = f"This worker is ready: {settings.worker_concurrency} {which} at a time. Ctrl-C stops."
+        if settings.worker_kinds and (left := _left_out(settings, urls)):
+            news += f" Nobody runs {', '.join(left)} yet."
         run(work(settings, lambda: say(news, "bold green")))
+
+
+def _left_out(settings: Settings, urls: DatabaseUrls) -> list[str]:
+    with database.connect(urls.service, "YEOUL_SERVICE_DATABASE_URL") as connection:
+        return [name for name in database.run_by_nobody(connection) if name not in settings.worker_kinds]
 
 
 async def _greet(services: Services, *, worker: bool) -> None:

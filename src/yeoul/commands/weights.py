@@ -33,5 +33,5 @@ def get(settings: Settings, model: str = DEFAULT_MODEL) -> None:
     try:
         with shown(name) as report:
             weights.pull(name, settings.weights_dir, report, hub_url=settings.hub_url)
-    except (YeoulError, OSError) as error:
+    except YeoulError as error:
         say(f"Going on without the local model. {error}", "yellow")

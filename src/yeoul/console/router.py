@@ -15,6 +15,7 @@ from yeoul.console.pages import LANGUAGE_COOKIE, THEME_COOKIE, Site, render, vis
 from yeoul.console.parts import Part
 from yeoul.core.auth import repository as accounts
 from yeoul.core.auth.dependencies import OptionalPrincipal, signed_in_before
+from yeoul.core.base.errors import known_errors, meaning
 from yeoul.core.http.csrf import require_own_page
 from yeoul.core.jobs.schemas import Status
 from yeoul.core.runtime.dependencies import CurrentServices
@@ -200,6 +201,12 @@ async def register(
         return RedirectResponse(_local(next), 303)
     first = await _is_first(services)
     return render(request, "register.html", next=_local(next), first=first, open=_is_open(services))
+
+
+@router.get("/docs/errors")
+async def errors(request: Request) -> Response:
+    """What each code means: the ``type`` of every problem document leads here."""
+    return render(request, "errors.html", errors=known_errors(), meaning=meaning)
 
 
 def _not_signed_in(request: Request) -> Response:

@@ -56,8 +56,8 @@ async def test_others_get_none(program: Make, headers: dict[str, str]) -> None:
 
 
 async def test_pages_of_an_allowed_origin_get_them(program: Make) -> None:
-    client = await program(allowed_origins="https://front.example.com")
-    headers = {"Origin": "https://front.example.com", "Sec-Fetch-Site": "cross-site"}
+    client = await program(allowed_origins="http://front.yeoul.test")  # of the same site: SameSite=Lax keeps others out
+    headers = {"Origin": "http://front.yeoul.test", "Sec-Fetch-Site": "same-site"}
     response = await client.post("/api/auth/register", json=body(), headers=headers)
     assert ACCESS_COOKIE in cookies_of(response)
     assert (await client.post("/who", headers=headers)).json()[2] == "cookie"

@@ -15,6 +15,7 @@ from tests.core.llm.conftest import Open
 from tests.core.llm.pictures import PNG
 from tests.core.llm.vendors import settings
 from yeoul.core.base import json_schema
+from yeoul.core.llm import local as local_module
 from yeoul.core.llm.errors import ContextTooLong, ModelCannot, ModelNotReady
 from yeoul.core.llm.gateway import Gateway, Retry
 from yeoul.core.llm.images import Image
@@ -171,6 +172,15 @@ async def test_the_process(server: LocalServer) -> None:
     assert await server.address() == (address, key)
     await server.stop()
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.parametrize(("cores", "given", "threads"), [(8, None, 7), (2, None, 1), (1, None, 1), (8, 3, 3)])
+def test_it_leaves_a_core_to_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cores: int, given: int | None, threads: int
+) -> None:
+    monkeypatch.setattr(local_module, "cores", lambda: cores)
+    server = LocalServer(settings(models_dir=tmp_path, local_threads=given))
+    assert server._order(NAME, "key")["threads"] == threads
 
 
 @pytest.mark.faults

@@ -3,18 +3,22 @@
 import asyncio
 import base64
 import hashlib
+import io
 import random
+import re
+import resource
 import threading
 import zipfile
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.core.llm.server import Answer, Asked, Script, Server
 from yeoul.core.llm import weights
 from yeoul.core.llm.downloads import HubFile, Report, WheelParts
 from yeoul.core.llm.errors import WeightsUnavailable
-from yeoul.core.llm.progress import PlainReport
+from yeoul.core.llm.progress import BarReport, PlainReport, bar
 from yeoul.core.llm.weights import CATALOGUE, Weights
 
 CONTENT = random.Random(7).randbytes(3_000_000)
@@ -122,6 +126,23 @@ async def test_too_many_bytes_are_refused(vendor_server: Server, tmp_path: Path)
         await fetch(model(HUB), tmp_path, Heard(), vendor_server.url)
 
 
+async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsUnavailable, match=r"`some` cannot be kept in .*: Not a directory\. .* YEOUL_MODELS_DIR"):
+        await fetch(model(HUB), tmp_path / "file" / "models", Heard())
+
+
+async def test_a_disk_that_takes_no_more(vendor_server: Server, tmp_path: Path) -> None:
+    vendor_server.scripts = [hub()]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PART, before[1]))
+    try:
+        with pytest.raises(WeightsUnavailable, match=r"`some` cannot be kept in .*: File too large\. Make room"):
+            await fetch(model(HUB), tmp_path, Heard(), vendor_server.url)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 async def test_a_refusal_is_said(vendor_server: Server, tmp_path: Path) -> None:
     async def refuses(asked: Asked, answer: Answer) -> None:
         await answer.json(404, {})
@@ -173,6 +194,16 @@ async def test_the_next_source_steps_in(index: Path, unused_tcp_port: int, tmp_p
     assert heard.lines[0].startswith("some: the model hub cannot be reached")
     assert heard.lines[-1] == "some: downloaded and checked."
     assert only(path.parent) == ["some.gguf"]
+
+
+async def test_the_next_source_begins_anew_after_too_many_bytes(
+    vendor_server: Server, index: Path, tmp_path: Path
+) -> None:
+    vendor_server.scripts = [hub(bytes(reversed(CONTENT)) + CONTENT)]
+    heard = Heard()
+    path = await fetch(model(HUB, WHEELS), tmp_path / "models", heard, vendor_server.url)
+    assert path.read_bytes() == CONTENT
+    assert heard.lines == ["some: the model hub sends more than the file has", "some: downloaded and checked."]
 
 
 async def test_a_hub_that_does_not_answer_costs_seconds(index: Path, tmp_path: Path) -> None:
@@ -249,6 +280,22 @@ def test_the_parts_of_the_catalogue_add_up(known: Weights) -> None:
     for source in known.sources:
         if isinstance(source, WheelParts):
             assert -(-known.size // source.part_size) == len(source.requirements)
+
+
+def test_a_bar_with_bytes_and_speed() -> None:
+    now = [100.0]
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with bar(screen, auto_refresh=False, get_time=lambda: now[0]) as progress:
+        report = BarReport("some", progress)
+        for megabytes in (0, 1, 3, 5):
+            report.moved(megabytes * 1_000_000, 10_000_000)
+            now[0] += 1
+        report.line("[nothing] is marked up here")
+        progress.refresh()
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.file.getvalue())  # type: ignore[attr-defined]  # a StringIO
+    assert "[nothing] is marked up here" in said
+    (last,) = [line for line in said.splitlines() if line.startswith("some ")][-1:]
+    assert re.search(r"5\.0/10\.0 MB 2\.\d MB/s 0:00:0\d", last), last
 
 
 def test_plain_lines() -> None:

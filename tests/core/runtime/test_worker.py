@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from yeoul.core.jobs.repository import database_now
 from yeoul.core.runtime.context import Context
 from yeoul.core.runtime.handlers import handler
 from yeoul.core.runtime.services import DatabaseUrls
+from yeoul.core.runtime.submit import retry
 from yeoul.settings import Settings
 
 
@@ -117,6 +119,36 @@ async def test_steps_run_once(settings: Settings, urls: DatabaseUrls, user_id: U
     retrying = next(data for _, kind, data in said if kind == "retrying")
     kept = next(seq for seq, kind, data in said if kind == "step" and "finished" in data)
     assert f'"void_after" : {kept},' in retrying
+
+
+async def test_a_retry_by_hand_reuses_finished_steps(settings: Settings, urls: DatabaseUrls, user_id: UUID) -> None:
+    """So does a retry of the retry: all of them are of one root."""
+    calls: list[str] = []
+    may = ["one"]
+
+    @handler("test.dear")
+    async def dear(ctx: Context, _given: Given) -> Made:
+        async def part(name: str) -> Made:
+            calls.append(name)
+            return Made(word=name)
+
+        words = [(await ctx.step(name, partial(part, name), Made)).word for name in may]
+        if len(words) < 3:
+            raise InvalidInput("not yet")
+        return Made(word=" ".join(words))
+
+    async with process(settings, urls, dear, workers=1) as (services, _):
+        jobs = [await add(services, user_id, dear)]
+        said = [await events(services, user_id, jobs[0])]
+        for name in ("two", "three"):
+            may.append(name)
+            async with services.database.as_user(user_id) as session:
+                jobs.append((await retry(session, services, jobs[-1])).id)
+            said.append(await events(services, user_id, jobs[-1]))
+        last = await read(services, user_id, jobs[-1])
+    assert calls == ["one", "two", "three"]
+    assert (last.status, last.output, last.root_id) == ("succeeded", {"word": "one two three"}, jobs[0])
+    assert [sum('"reused"' in data for _, kind, data in log if kind == "step") for log in said] == [0, 1, 2]
 
 
 async def test_drain_gives_jobs_back(settings: Settings, urls: DatabaseUrls, user_id: UUID) -> None:

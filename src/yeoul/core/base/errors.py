@@ -16,7 +16,8 @@ A room derives its own from these in its ``errors.py``; the code is the class's 
 say what to do next.
 """
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -94,3 +95,22 @@ class Unavailable(YeoulError):
     """Something this needs is not there right now."""
 
     status, code, title, retryable = 503, "unavailable", "Unavailable", True
+
+
+def known_errors() -> list[type[YeoulError]]:
+    """Every error of the modules imported so far, by status and code; of several with one code, the first."""
+    found: dict[str, type[YeoulError]] = {}
+    for error in sorted(_tree(YeoulError), key=lambda error: (error.status, error.code, error.__name__)):
+        found.setdefault(error.code, error)
+    return list(found.values())
+
+
+def meaning(error: type[YeoulError]) -> str:
+    """When an error is told: the first paragraph of its docstring, in one line."""
+    return inspect.cleandoc(error.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _tree(base: type[YeoulError]) -> Iterator[type[YeoulError]]:
+    yield base
+    for derived in base.__subclasses__():
+        yield from _tree(derived)

@@ -92,11 +92,6 @@ def head() -> str:
     return CORE.head
 
 
-def check_known(revision: str | None) -> None:
-    """Raises ``SchemaTooNew`` when a database is at a revision of the core that this version does not know."""
-    CORE.check_known(revision)
-
-
 @dataclass(frozen=True)
 class History:
     """The migrations of the core or of one product: a line of revisions in a folder, counted in a table of its own.
@@ -155,6 +150,17 @@ def revisions(connection: psycopg.Connection[tuple[Any, ...]]) -> dict[str, str]
         if (row := connection.execute(query).fetchone()) is not None:
             found[table.removeprefix("alembic_version").removeprefix("_") or "core"] = str(row[0])
     return found
+
+
+def behind(found: Mapping[str, str], metadata: MetaData) -> list[History]:
+    """The histories, of the core and of what is installed, whose newest revision is not among these.
+
+    Raises ``SchemaTooNew`` when one of these is newer than what is installed.
+    """
+    lacking = [history for history in histories(metadata) if found.get(history.name) != history.head]
+    for history in lacking:
+        history.check_known(found.get(history.name))
+    return lacking
 
 
 def check_all_known(found: Mapping[str, str], metadata: MetaData) -> None:

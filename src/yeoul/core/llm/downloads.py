@@ -80,6 +80,7 @@ class HubFile:
                 have += len(chunk)
                 report.moved(have, size)
                 if have > size:
+                    file.truncate(0)  # not the file we know: the next source must not go on from it
                     raise SourceFailed(f"{self.title} sends more than the file has")
 
 

@@ -96,16 +96,7 @@ class LocalServer:
         if self._running is not None:
             log.warning("local model died", model=name, status=self._running.process.returncode)
         key = self._key or secrets.token_urlsafe(24)
-        order = {
-            "name": name,
-            "path": str(weights.path(settings.local_model, settings.weights_dir)),
-            "context": settings.local_context,
-            "parallel": settings.local_parallel,
-            "threads": settings.local_threads or max(1, cores() - 1),
-            "key": key,
-            **self._listens,
-            "verbosity": 2,  # warnings
-        }
+        order = self._order(name, key)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "yeoul.core.llm.local_server"),
             stdin=PIPE,
@@ -124,6 +115,19 @@ class LocalServer:
         log.info("local model is ready", model=name, seconds=round(time.monotonic() - began, 1))
         self._running = _Running(process, address, key, listener)
         return self._running
+
+    def _order(self, name: str, key: str) -> dict[str, object]:
+        settings = self._settings
+        return {
+            "name": name,
+            "path": str(weights.path(settings.local_model, settings.weights_dir)),
+            "context": settings.local_context,
+            "parallel": settings.local_parallel,
+            "threads": settings.local_threads or max(1, cores() - 1),  # one is for everybody else
+            "key": key,
+            **self._listens,
+            "verbosity": 2,  # warnings
+        }
 
     async def _ready(self, process: Process, order: dict[str, object], name: str, began: float) -> str:
         """Hands over the order and waits for the address, saying every few seconds that it still loads."""

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -44,8 +45,14 @@ class PlainReport:
             )
 
 
+def bar(console: Console, **how: Any) -> Progress:  # noqa: ANN401  (what rich's takes)
+    """A bar for downloads: bytes, speed and time left."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return Progress(TextColumn("{task.description}"), *columns, console=console, **how)
+
+
 class BarReport:
-    """A bar with bytes, speed and time left."""
+    """Moves a bar."""
 
     def __init__(self, name: str, progress: Progress) -> None:
         self._progress = progress
@@ -56,7 +63,7 @@ class BarReport:
         self._progress.console.print(text, markup=False, highlight=False)
 
     def moved(self, done: int, total: int) -> None:
-        """Moves the bar."""
+        """So many bytes are here."""
         self._progress.update(self._task, completed=done, total=total)
 
 
@@ -67,12 +74,5 @@ def shown(name: str) -> Iterator[Report]:
     if not console.is_terminal:
         yield PlainReport(name, lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201  (who asked is watching)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with bar(console) as progress:
         yield BarReport(name, progress)

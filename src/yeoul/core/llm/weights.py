@@ -131,10 +131,16 @@ def pull(name: str, folder: Path, report: Report, *, hub_url: str) -> Path:
 
 def fetch(weights: Weights, folder: Path, report: Report, *, hub_url: str) -> Path:
     """The same for weights of any description."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / f"{weights.file}.lock", report):
-        if not _complete(weights, folder):
-            _download(weights, folder, report, hub_url)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder / f"{weights.file}.lock", report):
+            if not _complete(weights, folder):
+                _download(weights, folder, report, hub_url)
+    except OSError as error:
+        raise WeightsUnavailable(
+            f"The weights of `{weights.name}` cannot be kept in {folder}: {error.strerror or error}. Make room, "
+            "let this user write there, or set YEOUL_MODELS_DIR to another folder."
+        ) from error
     return folder / weights.file
 
 
