@@ -5,7 +5,8 @@ from itertools import pairwise
 
 from playwright.async_api import Page, Route, expect
 
-from tests.e2e.conftest import IN_BROWSER, Watch
+from tests.e2e.conftest import IN_BROWSER, Server, Watch
+from tests.e2e.conftest import ended as job_ended
 from tests.e2e.playground import SLOW, WORDS, choose, column, ended, prompt, run, text_of
 
 pytestmark = IN_BROWSER
@@ -76,7 +77,7 @@ async def test_one_answer_is_stopped_and_asked_again_then_all_are_stopped(page: 
     assert await answers.locator(".pg-text").all_text_contents() == texts
 
 
-async def test_errors_say_why_and_an_answer_that_failed_is_asked_again(page: Page) -> None:
+async def test_errors_say_why_and_an_answer_that_failed_is_asked_again(page: Page, server: Server) -> None:
     await page.goto("/playground")
     await run(page, "hello", "fake/blocked", "fake/error-401", "fake/echo")
     await ended(page)
@@ -89,10 +90,13 @@ async def test_errors_say_why_and_an_answer_that_failed_is_asked_again(page: Pag
     await ended(page)
     assert await text_of(page, "fake/blocked") == "This is"
     failed = column(page, "fake/error-401").get_by_role("listitem").first
-    async with page.expect_response(re.compile("/retry$")):
+    async with page.expect_response(re.compile("/retry$")) as answered:
         await failed.get_by_role("button", name="Ask this again").click()
-    await expect(failed).to_have_attribute("data-state", "queued")
-    await expect(failed).to_have_attribute("data-state", "error", timeout=20_000)
+    again = (await (await answered.value).json())["id"]
+    await job_ended(page.context, server, again)
+    await expect(failed).to_have_attribute("data-state", "error")
+    shown = await (await page.context.request.get(f"/api/prompts/{page.url.rsplit('/', 1)[1]}/status")).json()
+    assert [one["job_id"] for one in shown["results"] if one["model"] == "fake/error-401"] == [again]
 
 
 async def test_what_is_asked_again_streams_in_every_tab_and_after_a_reload(page: Page) -> None:
@@ -137,11 +141,18 @@ async def test_what_is_asked_again_and_stopped_shows_how_it_ended_before(page: P
 async def test_a_failed_attempt_is_shown_and_its_text_is_void(page: Page) -> None:
     await page.goto("/playground")
     await run(page, '{"steps": [{"text": "draft "}, {"after_ms": 300, "error": 500}]}', "fake/script")
-    await expect(column(page, "fake/script")).to_contain_text("draft")
-    await expect(column(page, "fake/script")).to_contain_text("Trying again")
-    await expect(column(page, "fake/script").locator(".pg-text")).to_be_empty()
-    await page.get_by_role("button", name="Stop all").click()
+    for state in ("text === 'draft' && !all.includes('Trying again')", "text === '' && all.includes('Trying again')"):
+        # Each frame is looked at: neither lasts for long.
+        await page.wait_for_function(
+            f"""() => {{
+              const answer = document.querySelector(".pg-answer");
+              const [text, all] = [answer?.querySelector(".pg-text").textContent.trim(), answer?.textContent];
+              return answer && {state};
+            }}""",
+            polling="raf",
+        )
     await ended(page)
+    assert await text_of(page, "fake/script") == "draft"
 
 
 async def test_what_a_model_says_cannot_act(page: Page) -> None:

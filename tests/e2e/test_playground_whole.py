@@ -75,7 +75,7 @@ async def test_every_column_ends_right(whole: Server, new_context: NewContext) -
     await run(first, "Say hello.", LOCAL, upstream.OPENAI, upstream.GEMINI, times=ITERATIONS)
     second = await context.new_page()
     await second.goto(first.url)
-    await expect(column(first, upstream.OPENAI)).to_contain_text("Fast water.")
+    await expect(column(first, upstream.OPENAI)).to_contain_text("Fast water.", timeout=60_000)
     await first.reload()
     for tab in (first, second):
         await ended(tab, seconds=120)

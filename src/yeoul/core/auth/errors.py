@@ -73,7 +73,7 @@ class TokenInvalid(Unauthenticated):
 
 
 class SessionEnded(Unauthenticated):
-    """A refresh token whose session is over."""
+    """A refresh token whose session is over; or an access token, where something is to stay open."""
 
     code, title = "session_ended", "Session ended"
 

@@ -1,23 +1,30 @@
-"""Streams and WebSockets end with the session or the key that opened them.
+"""Streams and WebSockets end with the session or the key that opened them, and a session that has ended opens none.
 
 A request is over before its credential's end matters; what stays open would go on for hours. So it is asked, for all of
-a process in one query, whether those who opened it may still be here, and those who may not are told nothing more.
+a process in one query, whether those who opened it may still be here, and those who may not are told nothing more. An
+access token outlives its session by minutes: where something is to stay open, it is asked before, too.
 """
 
 import asyncio
+from collections.abc import Collection
 from contextlib import suppress
 from typing import cast
+from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from yeoul.core.auth import repository
+from yeoul.core.auth.errors import SessionEnded
 from yeoul.core.auth.principal import Principal
 from yeoul.core.base.tasks import cancel
 from yeoul.core.db.database import Database
+from yeoul.core.http import problems
 
 OPENING = "yeoul.opening"
 """Key of the request's ``Opening`` in the ASGI scope."""
@@ -39,19 +46,21 @@ class Opening:
 
     def __init__(self, kind: str, send: Send) -> None:
         self.principal: Principal | None = None
+        self.ended = False
         self._kind = kind
         self._send = send
-        self._ended = False
 
     async def send(self, message: Message) -> None:
-        """Passes a message on; raises ``OSError``, as for a client that has left, after the end."""
-        if self._ended:
+        """Passes a message on; raises after the end, as for a client that has left."""
+        if self.ended and self._kind == "http":
+            raise ClientDisconnect
+        if self.ended:
             raise OSError("whoever opened this may no longer be here")
         await self._send(message)
 
     async def end(self) -> None:
         """Ends the answer: what a client of ours takes for an interruption, and comes back from to be refused."""
-        self._ended = True
+        self.ended = True
         with suppress(Exception):  # it may have ended by itself, or its client may have stopped reading
             async with asyncio.timeout(_END_SECONDS):
                 await self._send(_GOODBYE[self._kind])
@@ -75,6 +84,17 @@ class Openings:
         """Forgets one that has ended."""
         self._open.discard(opening)
 
+    async def admit(self, principal: Principal) -> None:
+        """Raises ``SessionEnded`` for who may open nothing any more; nobody is refused while the database is away."""
+        if principal.via == "key":
+            return  # just looked up
+        try:
+            good = await self._good([principal])
+        except (SQLAlchemyError, OSError):
+            return
+        if principal.credential_id not in good:
+            raise SessionEnded
+
     async def close(self) -> None:
         """Looks no more."""
         await cancel(self._looking)
@@ -88,16 +108,19 @@ class Openings:
                 log.warning("could not look who may still be here, trying again", error=str(error).strip())
 
     async def _look(self) -> None:
-        by_whom = {opening: opening.principal for opening in self._open if opening.principal is not None}
-        credentials = {principal.credential_id for principal in by_whom.values()}
-        async with self._database.as_service("auth: who may still be here") as session:
-            roles = await repository.roles_of_good(session, credentials)
-        gone = [
-            opening for opening, principal in by_whom.items() if roles.get(principal.credential_id) != principal.role
-        ]
+        by_whom = {
+            opening: opening.principal for opening in self._open if opening.principal is not None and not opening.ended
+        }
+        good = await self._good(by_whom.values())
+        gone = [opening for opening, principal in by_whom.items() if principal.credential_id not in good]
         for user_id in {by_whom[opening].user_id for opening in gone}:
             log.info("streams of an ended session or key are closed", user_id=str(user_id))
         await asyncio.gather(*(opening.end() for opening in gone))
+
+    async def _good(self, principals: Collection[Principal]) -> set[UUID | None]:
+        credentials = {principal.credential_id for principal in principals}
+        async with self._database.as_service("auth: who may still be here") as session:
+            return await repository.good_credentials(session, credentials)
 
 
 class OpeningsMiddleware:
@@ -116,13 +139,22 @@ class OpeningsMiddleware:
 
         async def noticed(message: Message) -> None:
             nonlocal noted
-            await opening.send(message)
             if noted is None and opening.principal is not None and _stays_open(message):
-                noted = openings(scope["app"])
-                noted.add(opening)
+                try:
+                    await openings(scope["app"]).admit(opening.principal)
+                except SessionEnded as error:
+                    opening.ended = True
+                    await _refuse(error, scope, receive, send)
+                else:
+                    noted = openings(scope["app"])
+                    noted.add(opening)
+            await opening.send(message)
 
         try:
             await self._app(scope, receive, noticed)
+        except (ClientDisconnect, WebSocketDisconnect):
+            if not opening.ended:
+                raise
         finally:
             if noted is not None:
                 noted.remove(opening)
@@ -133,6 +165,15 @@ def openings(app: Starlette) -> Openings:
     if not hasattr(app.state, "openings"):
         app.state.openings = Openings(app.state.services.database)
     return cast("Openings", app.state.openings)
+
+
+async def _refuse(error: SessionEnded, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await problems.render(error, Request(scope))(scope, receive, send)
+        return
+    websocket = WebSocket(scope, receive, send)
+    websocket.client_state = WebSocketState.CONNECTED
+    await problems.refuse(websocket, problems.render(error, websocket), error.code)
 
 
 def _stays_open(message: Message) -> bool:

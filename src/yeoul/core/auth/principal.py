@@ -16,7 +16,8 @@ class Principal:
 
     Access tokens are not looked up: a role change, a disabled account or a revoked session takes effect when the
     token expires (``access_token_seconds``), since none of these gets a new one. Keys are looked up each time: what is
-    changed about them holds at once. What stays open, streams and WebSockets, ends within seconds of either.
+    changed about them holds at once. Streams and WebSockets end within seconds of a session or a key, and none begins
+    after it.
     """
 
     user_id: UUID

@@ -35,20 +35,16 @@ _SESSION_COLUMNS = (
 _OPEN = (AuthSession.revoked_at.is_(None), AuthSession.expires_at > func.now())
 
 
-async def roles_of_good(session: AsyncSession, credentials: Collection[UUID | None]) -> dict[UUID | None, str]:
-    """The role of the user of each of these sessions and keys that is still good."""
-    by_session = (
-        select(AuthSession.id, User.role)
-        .join(User, User.id == AuthSession.user_id)
-        .where(*_OPEN, User.disabled_at.is_(None))
+async def good_credentials(session: AsyncSession, credentials: Collection[UUID | None]) -> set[UUID | None]:
+    """Those of these sessions and keys that are still good, and whose users may be here."""
+    by_session = select(AuthSession.id).join(User, User.id == AuthSession.user_id).where(*_OPEN)
+    key_lasts = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now())
+    by_key = select(ApiKey.id).join(User, User.id == ApiKey.user_id).where(key_lasts)
+    found = union_all(
+        by_session.where(AuthSession.id.in_(credentials), User.disabled_at.is_(None)),
+        by_key.where(ApiKey.id.in_(credentials), User.disabled_at.is_(None)),
     )
-    by_key = (
-        select(ApiKey.id, User.role)
-        .join(User, User.id == ApiKey.user_id)
-        .where(or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > func.now()), User.disabled_at.is_(None))
-    )
-    found = union_all(by_session.where(AuthSession.id.in_(credentials)), by_key.where(ApiKey.id.in_(credentials)))
-    return {row.id: row.role for row in await session.execute(found)}
+    return set((await session.scalars(found)).all())
 
 
 async def clock(session: AsyncSession) -> datetime:

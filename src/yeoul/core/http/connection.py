@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import NoReturn
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 SEND_SECONDS = 20.0
 """How long a client may leave unread what it is sent."""
@@ -99,6 +99,9 @@ class Connection(ABC):
         except _TooSlow:
             with suppress(RuntimeError):  # another stream was quicker to say so
                 self._patience.reschedule(0)
+        except RuntimeError:
+            if self.websocket.application_state is not WebSocketState.DISCONNECTED:
+                raise  # else another stream was quicker to hear that the client has left
         finally:
             if self._following.get(key) is asyncio.current_task():
                 del self._following[key]

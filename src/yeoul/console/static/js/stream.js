@@ -1,9 +1,12 @@
 // An event stream that lasts: it comes back by itself after every interruption, with its cursor.
 
 import { Problem } from "./api.js";
+import { leave, renew } from "./session.js";
 
 const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 5000;
+/** A session renewed so recently has not ended. */
+const RENEWED_MS = 60_000;
 /** A tab in the background gives its connection back after so long: browsers open few to one server, and nothing is lost. */
 const HIDDEN_MS = 15_000;
 
@@ -45,6 +48,8 @@ export function follow({ url, types, loose = [], after = null, numbered = true, 
     close();
     try {
       if ((await check()) === "end") end();
+      // Refused again and again by a server that answers: its session may have ended, which a renewal alone tells.
+      else if (failures > 2 && !(await renew(Date.now() - RENEWED_MS))) return leave();
     } catch (error) {
       if (over || signal.aborted) return;
       if (error instanceof Problem && (error.status === 403 || error.status === 404)) {

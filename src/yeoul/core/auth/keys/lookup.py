@@ -82,7 +82,7 @@ class KeyLookup:
                     return await self._line.fetch(query, [argument])
                 except psycopg.OperationalError:  # the connection broke since the last request: both may be sent twice
                     return await self._line.fetch(query, [argument])
-        except TimeoutError:
+        except (TimeoutError, psycopg.OperationalError):
             raise Unavailable(
                 "The database does not answer right now. Try again in a few seconds.", retry_after=3
             ) from None

@@ -85,7 +85,11 @@ BEGIN
             AND n.input ->> 'execution_id' = x.id::text AND n.owner_id = x.owner_id AND n.root_id = ANY (x.job_ids)
         ORDER BY n.root_id, n.status = 'succeeded' DESC, n.id DESC
         ON CONFLICT (id) DO UPDATE SET
-            job_id = excluded.job_id, response_text = excluded.response_text, tokens_used = excluded.tokens_used,
+            job_id = excluded.job_id,
+            -- What had been said before a retry failed, without a word, is not lost by it.
+            response_text = CASE WHEN excluded.status = 'error' THEN coalesce(excluded.response_text, r.response_text)
+                                 ELSE excluded.response_text END,
+            tokens_used = excluded.tokens_used,
             cost_usd = excluded.cost_usd, judging = excluded.judging, checks = excluded.checks,
             response_time_ms = excluded.response_time_ms,
             first_token_ms = excluded.first_token_ms, finish_reason = excluded.finish_reason, status = excluded.status,

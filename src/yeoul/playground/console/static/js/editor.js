@@ -73,14 +73,14 @@ export class Editor {
 
   /**
    * Shows a prompt and how an execution asked it; without them an empty one. A draft of it that was kept wins, and so
-   * does what somebody has written before this script was there.
+   * does what somebody has written before this script was there (`early`).
    */
-  open(prompt = null, execution = null, { drafts = true } = {}) {
+  open(prompt = null, execution = null, { drafts = true, early = drafts } = {}) {
     this.#of = prompt;
     if (!drafts) forget(prompt?.id);
     const { elements } = this.#form;
-    const early = drafts && !prompt ? { system_prompt: elements.system_prompt.value, user_prompt: elements.user_prompt.value } : {};
-    const draft = early.system_prompt || early.user_prompt ? early : drafts ? kept(prompt?.id) : null;
+    const written = early && !prompt ? { system_prompt: elements.system_prompt.value, user_prompt: elements.user_prompt.value } : {};
+    const draft = written.system_prompt || written.user_prompt ? written : drafts ? kept(prompt?.id) : null;
     if (draft) this.#fill(draft);
     else this.#fill({ ...prompt, ...execution, response_schema: prompt?.response_schema ? JSON.stringify(prompt.response_schema, null, 2) : "" });
     this.#checks.open(null);
@@ -90,7 +90,7 @@ export class Editor {
     this.#images.loaded.then(() => this.#changed({ keeping: false }));
     for (const name of FIELDS) mark(this.#form, name, null);
     show(part(this.#main, "submit-error"), false);
-    this.#changed({ keeping: draft === early });
+    this.#changed({ keeping: draft === written });
     if (draft) this.#panels.openUsed();
     for (const element of [elements.system_prompt, elements.user_prompt, elements.iterations, this.#form.querySelector("[type=submit]")]) element.disabled = false;
   }

@@ -26,6 +26,7 @@ export class Images {
   #changed;
   #all = []; // {name, url}
   #turn = 0;
+  #missing = false; // some of the prompt's own could not be loaded
   loaded = Promise.resolve();
 
   /** In the form; `changed(added)` is called after every change. */
@@ -61,24 +62,35 @@ export class Images {
   /** Shows those of a prompt, by their addresses; `loaded` is when they are there. */
   open(addresses) {
     this.#all = [];
+    this.#missing = false;
     this.#draw();
     const mine = (this.#turn += 1);
     this.loaded = Promise.all(addresses.map(async (address) => read(await fetched(address)))).then((urls) => {
       if (mine !== this.#turn) return;
       this.#all = urls.map((url) => ({ name: "", url }));
       this.#draw();
-    }, () => markBox("images", t("The images could not be loaded. Add them again.")));
+    }, () => {
+      if (mine !== this.#turn) return;
+      this.#missing = true;
+      this.#complain();
+    });
   }
 
-  /** As the API takes them. */
+  /** As the API takes them; complains of those that could not be loaded. */
   read() {
+    if (this.#missing) this.#complain();
     return this.#all.map(({ url }) => {
       const [head, data] = url.split(",", 2);
       return { media_type: head.slice(5, head.indexOf(";")), data };
     });
   }
 
+  #complain() {
+    markBox("images", t("The images could not be loaded. Add them again."));
+  }
+
   async #add(files) {
+    this.#missing = false;
     markBox("images", null);
     for (const file of files) {
       if (!TYPES.has(file.type)) markBox("images", t("%(file)s is no PNG, JPEG, WebP or GIF.", { file: file.name }));

@@ -84,11 +84,12 @@ export function mount(main, signal) {
     toAnswers();
   }
 
-  const openNew = () => {
+  /** `how`: what becomes of a draft; see the editor. */
+  const openNew = (how = { drafts: false }) => {
     go("/playground");
     view("new");
     document.title = `${t("Playground")} · ${t("Yeoul")}`;
-    editor.open(null, { models: editor.models }, { drafts: false });
+    editor.open(null, { models: editor.models }, how);
     earlier.read();
     scrollTo(0, 0);
     editor.focus();
@@ -120,10 +121,10 @@ export function mount(main, signal) {
     const { prompt_id } = shown.run.execution;
     await call("DELETE", `/api/prompts/${prompt_id}`);
     forget(prompt_id);
-    openNew();
+    openNew({ early: false }); // what stands there is of the prompt that is gone
     toast(t("Deleted"));
   });
-  action(main, "new").addEventListener("click", openNew, listen);
+  action(main, "new").addEventListener("click", () => openNew(), listen);
   action(main, "new").disabled = false;
   part(main, "runs").addEventListener("change", (event) => {
     go(`/playground/${event.target.value}`);
