@@ -3,7 +3,18 @@ from itertools import pairwise
 
 from playwright.async_api import BrowserContext, Page, Request, Route, expect
 
-from tests.e2e.conftest import IN_BROWSER, NewContext, Server, Watch, ended, job_of, sign_up, submit
+from tests.e2e.conftest import (
+    IN_BROWSER,
+    PASSWORD,
+    NewContext,
+    Server,
+    Watch,
+    ended,
+    job_of,
+    post,
+    sign_up,
+    submit,
+)
 from tests.e2e.words import SLOW, ask, choose, finished, job_id_of, question, script, shown, until_it_says
 
 pytestmark = IN_BROWSER
@@ -254,6 +265,23 @@ async def test_back_and_forward_go_between_question_and_answer(page: Page, serve
     await page.go_back()
     await finished(page)
     assert await shown(page) == "there and back"
+
+
+async def test_signing_out_elsewhere_ends_the_stream_and_leads_to_the_sign_in(
+    page: Page, server: Server, new_context: NewContext, watch: Watch
+) -> None:
+    watch.allowed.append("status of 401")
+    elsewhere = await new_context(server.url)
+    email = await sign_up(elsewhere, server)
+    here = await new_context(server.url)
+    signed_in = await post(here, server, "/api/auth/login", {"email": email, "password": PASSWORD})
+    assert signed_in.ok
+    tab = await here.new_page()
+    await tab.goto("/")
+    await ask(tab, "2000 words, 50 ms", "fake/slow")
+    await until_it_says(tab, "word5 ")
+    assert (await post(elsewhere, server, "/api/auth/logout?everywhere=true")).ok
+    await expect(tab).to_have_url(re.compile("/signin"), timeout=40_000)
 
 
 async def test_an_answer_without_its_events_is_shown(page: Page, server: Server) -> None:

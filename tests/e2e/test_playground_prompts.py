@@ -310,6 +310,10 @@ async def test_images_go_with_the_prompt_and_stay_with_it(page: Page, watch: Wat
     await page.reload()
     await page.get_by_role("button", name="Images", exact=False).first.click()
     await expect(page.get_by_text("The images could not be loaded. Add them again.")).to_be_visible()
+    here = page.url
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.get_by_text("The images could not be loaded. Add them again.")).to_be_visible()
+    assert page.url == here, "nothing is asked without them"
     await expect(page.get_by_role("list", name="Images").get_by_role("img")).to_have_count(0)
 
 

@@ -1,6 +1,7 @@
 """An iteration that is asked again: it waits, is stopped and deleted like every other."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from uuid import UUID
 
 import httpx
@@ -9,6 +10,8 @@ import pytest
 from tests.conftest import Account
 from tests.playground.conftest import Ended, Execute, Json, script, until
 from yeoul.core.db.database import Database
+from yeoul.core.llm.errors import ModelAuthFailed
+from yeoul.core.llm.gateway import Gateway
 
 Retried = tuple[Json, Json, str]
 """A failed execution, its status before, and the job that now asks again and speaks for long."""
@@ -110,3 +113,21 @@ async def test_an_ended_prompt_that_is_deleted_leaves_nothing(
         ):
             assert await (await connection.execute(query)).fetchall() == [(UUID(kept),)], query
         assert await (await connection.execute("SELECT name FROM steps")).fetchall() == []
+
+
+async def test_a_retry_that_fails_without_a_word_keeps_what_had_been_said(
+    client: httpx.AsyncClient, account: Account, execute: Execute, ended: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await execute(selected_model="fake/script", user_prompt=script({"text": "kept "}, {"error": 400}))
+    (before,) = (await ended(made["execution_id"]))["results"]
+
+    async def refused(*_: object, **_more: object) -> AsyncGenerator[None]:
+        raise ModelAuthFailed("no such key", model="fake/script")
+        yield
+
+    monkeypatch.setattr(Gateway, "stream", refused)
+    answer = await client.post(f"/api/jobs/{before['job_id']}/retry", headers=account.headers)
+    assert await job_ended(client, account, answer.json()["id"]) == "failed"
+    (after,) = (await status_of(client, account, made))["results"]
+    assert (after["job_id"], after["error_code"]) == (answer.json()["id"], "model_auth_failed")
+    assert after["response_text"] == before["response_text"] == "kept "
