@@ -84,6 +84,7 @@ class _Server:
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # until its last thread stands still: it may answer before
 
     def thaw(self) -> None:
         assert self._process is not None
